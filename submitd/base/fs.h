@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef SUBMITD_BASE_FS_H
+#define SUBMITD_BASE_FS_H
+
+#include "base/buf.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+/*
+ * Every file operation of the spool goes through here, so that the crash tests
+ * can let call N fail or end the process. Results and errno are those of the
+ * system call; short writes and EINTR are handled inside, a short write at a full
+ * disk is -1 with ENOSPC.
+ *
+ * In builds with -DSUBMITD_FAULTS the environment variable SUBMITD_FS_FAULT says
+ * what happens at the N-th call of this process (counted over all functions and
+ * SQLite's own calls): "die:N" (SIGKILL before it), "after:N" (SIGKILL after it),
+ * "fail:N:ENOSPC", "fail:N:EIO" (that call and, for EIO on a sync, all later syncs).
+ * SUBMITD_FS_FAULT_ROLE limits it to one role.
+ */
+int fs_open(const char *path, int flags, mode_t mode);
+int fs_openat(int dirfd, const char *name, int flags, mode_t mode);
+int fs_close(int fd);
+int fs_pwritev(int fd, struct iovec *iov, int n, off_t off); /* 0 when all was written; changes iov */
+int fs_pwrite(int fd, const void *, size_t, off_t);	     /* 0 when all was written */
+ssize_t fs_pread(int fd, void *, size_t, off_t);	     /* reads until n or end of file */
+int fs_fdatasync(int fd);
+int fs_fsync(int fd);
+int fs_unlinkat(int dirfd, const char *name);
+int fs_renameat(int dirfd, const char *from, const char *to);
+int fs_mkdirat(int dirfd, const char *name, mode_t mode);
+int fs_fallocate(int fd, off_t off, off_t len);
+int fs_ftruncate(int fd, off_t len);
+/* Free bytes and inodes for this user on the file system of fd. */
+int fs_space(int fd, uint64_t *bytes, uint64_t *inodes, uint64_t *total_bytes);
+/* Whole file up to max bytes; -1 with EFBIG when larger. Appends. */
+int fs_read_file(const char *path, size_t max, struct buf *out);
+int fs_read_fd(int fd, size_t max, struct buf *out);
+
+/* Lets SQLite's unix VFS use the same counted calls; before the first sqlite3_open. */
+void fs_hook_sqlite(void);
+/* Fault builds: called once per process with the role's name. */
+void fs_fault_init(const char *role);
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef SUBMITD_CONF_CONF_H
+#define SUBMITD_CONF_CONF_H
+
+#include "base/buf.h"
+#include "base/net.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The configuration, checked and resolved. Code reads `const struct conf`.
+ *
+ * libconfuse reads the text in an unprivileged child (conf_parse.c), which answers
+ * with a raw form: blocks, options and texts with their places. conf_build() makes
+ * the structs from the raw form, in every process by the same code.
+ */
+struct conf_where {
+	const char *file; /* lives as long as the conf */
+	unsigned line;
+};
+struct conf_list {
+	char **v;
+	size_t n;
+	struct conf_where where; /* of the option; line 0 when not given */
+};
+struct conf_ints {
+	int64_t *v;
+	size_t n;
+};
+struct conf_host {
+	char *host; /* name or address literal without [] */
+	uint16_t port;
+};
+
+/* Words of the ENUM options, in the order of their values from 0. */
+#define CONF_ENUM_log_format "text", "json"
+#define CONF_ENUM_log_level "error", "warn", "info", "debug" /* as enum log_level */
+#define CONF_ENUM_audit_unknown_names "hash", "clear"
+#define CONF_ENUM_tls_min_version "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"
+#define CONF_ENUM_backend_type "internal", "file"
+#define CONF_ENUM_auth_flow_on_no "next", "stop"
+#define CONF_ENUM_auth_flow_on_unavailable "tempfail", "next"
+#define CONF_ENUM_ou_auth_user_mode "off", "allow", "deny"
+#define CONF_ENUM_user_smtp_auth "off", "any_sender", "matching_sender"
+#define CONF_ENUM_listener_role "submission", "relay"
+#define CONF_ENUM_listener_tls "off", "starttls", "implicit"
+#define CONF_ENUM_listener_auth "off", "on", "encrypted"
+#define CONF_ENUM_transport_mode "inbound", "outbound"
+#define CONF_ENUM_transport_order "listed", "numeric"
+#define CONF_ENUM_transport_tls "none", "opportunistic", "require", "require_verify"
+#define CONF_ENUM_transport_on_give_up "dsn", "discard"
+
+enum { UNKNOWN_NAMES_HASH = 0, UNKNOWN_NAMES_CLEAR = 1 };
+enum { FLOW_NO_NEXT = 0, FLOW_NO_STOP = 1 };
+enum { FLOW_UNAVAILABLE_TEMPFAIL = 0, FLOW_UNAVAILABLE_NEXT = 1 };
+enum { USER_MODE_OFF = 0, USER_MODE_ALLOW = 1, USER_MODE_DENY = 2 };
+enum { SMTP_AUTH_OFF = 0, SMTP_AUTH_ANY_SENDER = 1, SMTP_AUTH_MATCHING_SENDER = 2 };
+enum { LISTENER_SUBMISSION = 0, LISTENER_RELAY = 1 };
+enum { LISTENER_TLS_OFF = 0, LISTENER_TLS_STARTTLS = 1, LISTENER_TLS_IMPLICIT = 2 };
+enum { LISTENER_AUTH_OFF = 0, LISTENER_AUTH_ON = 1, LISTENER_AUTH_ENCRYPTED = 2 };
+enum { TRANSPORT_ORDER_LISTED = 0, TRANSPORT_ORDER_NUMERIC = 1 };
+enum {
+	TRANSPORT_TLS_NONE = 0,
+	TRANSPORT_TLS_OPPORTUNISTIC = 1,
+	TRANSPORT_TLS_REQUIRE = 2,
+	TRANSPORT_TLS_REQUIRE_VERIFY = 3
+};
+enum { GIVE_UP_DSN = 0, GIVE_UP_DISCARD = 1 };
+
+#define CONF_TOLERATE_BARE_LF 1u
+#define CONF_TOLERATE_EMPTY_HELO 2u
+#define CONF_TOLERATE_ADDR_SPACE 4u
+#define CONF_TOLERATE_AUTH_INLINE 8u
+#define CONF_TOLERATE_EARLY_QUIT 16u
+#define CONF_TOLERATE_LONG_LINES 32u
+#define CONF_TOLERATE_NUL 64u
+
+#define CONF_FIELD_BOOL bool
+#define CONF_FIELD_INT int64_t
+#define CONF_FIELD_TIME int64_t
+#define CONF_FIELD_SIZE int64_t
+#define CONF_FIELD_STR char *
+#define CONF_FIELD_ENUM int
+#define CONF_FIELD_REF char *
+#define CONF_FIELD_LIST struct conf_list
+#define CONF_FIELD_REFLIST struct conf_list
+#define CONF_FIELD_INTLIST struct conf_ints
+
+/* struct conf_server, struct conf_listener, ...: where, title, then the options. */
+#define BLOCK(name, titled, min, max)                                                              \
+	struct conf_##name {                                                                       \
+		struct conf_where where;                                                           \
+		char *title; /* NULL for untitled blocks */                                        \
+		struct conf_where *option_where; /* per option, in the table's order; line 0: default */
+#define OPT(block, name, type, def, min, max, help) CONF_FIELD_##type name;
+#define EXTRA(...) __VA_ARGS__
+#define END(name)                                                                                  \
+	}                                                                                          \
+	;
+struct conf_ou;
+struct conf_domain;
+struct conf_transport;
+struct conf_tls;
+struct conf_auth_flow;
+struct conf_limit;
+#include "conf/conf_options.def"
+#undef BLOCK
+#undef OPT
+#undef EXTRA
+#undef END
+
+/* Index of an option in option_where: CONF_OPT_listener_relay_ou and so on. */
+#define BLOCK(name, titled, min, max) enum conf_option_##name {
+#define OPT(block, name, type, def, min, max, help) CONF_OPT_##block##_##name,
+#define EXTRA(...)
+#define END(name)                                                                                  \
+	CONF_OPT_##name##__MAX                                                                     \
+	}                                                                                          \
+	;
+#include "conf/conf_options.def"
+#undef BLOCK
+#undef OPT
+#undef EXTRA
+#undef END
+
+struct conf {
+	/* conf->listeners[0..n_listeners-1] and so on; untitled blocks always exist once */
+#define BLOCK(name, titled, min, max)                                                              \
+	struct conf_##name *name##_blocks;                                                         \
+	size_t n_##name;
+#define OPT(block, name, type, def, min, max, help)
+#define EXTRA(...)
+#define END(name)
+#include "conf/conf_options.def"
+#undef BLOCK
+#undef OPT
+#undef EXTRA
+#undef END
+	struct conf_server *server; /* = server_blocks */
+	struct conf_log *log;
+	struct conf_audit *audit; /* ->file NULL: no audit */
+	struct conf_history *history;
+	char *file;		  /* main file */
+	uint64_t generation;	  /* set by the supervisor */
+	struct conf_index *index; /* look-up tables, see below */
+	void *arena;
+};
+
+/* One finding of the check. Errors keep the configuration from being used. */
+struct conf_finding {
+	bool error; /* else a warning */
+	struct conf_where where;
+	char *text; /* what is wrong, what was read, what would be right */
+};
+struct conf_findings {
+	struct conf_finding *v;
+	size_t n, cap, errors;
+};
+void conf_findings_clear(struct conf_findings *);
+/* "file:line: error: text" (or warning). */
+void conf_finding_format(const struct conf_finding *, struct buf *out);
+
+/*
+ * Reads the file with all it includes into the raw form (bytes). Collects findings.
+ * 0 when the raw form is complete enough for conf_build, -1 when not even that.
+ */
+int conf_parse_file(const char *path, struct buf *raw, struct conf_findings *);
+/* The embedded defaults of `make demo` and tests come as text. */
+int conf_parse_text(const char *name, const char *text, struct buf *raw, struct conf_findings *);
+/*
+ * Structs from the raw form, defaults filled in, references resolved, every cross check made.
+ * NULL when findings->errors != 0. Never touches the file system.
+ */
+struct conf *conf_build(struct span raw, struct conf_findings *);
+/*
+ * What needs the file system: certificates and keys that fit and are not expired, secret files
+ * that can be read, directories that exist. Adds findings.
+ */
+void conf_check_files(const struct conf *, struct conf_findings *);
+void conf_free(struct conf *); /* NULL is fine */
+
+/* Look-ups, all by exact title or ASCII lower-case domain; NULL when there is none. */
+const struct conf_listener *conf_listener_find(const struct conf *, const char *title);
+const struct conf_transport *conf_transport_find(const struct conf *, const char *title);
+const struct conf_ou *conf_ou_find(const struct conf *, const char *title);
+const struct conf_user *conf_user_find(const struct conf *, const char *address); /* ASCII case-insensitive */
+const struct conf_backend *conf_backend_find(const struct conf *, const char *title);
+/* The OU that owns a domain (by ou.domains, a domain block's ou, or its alias parent's). */
+const struct conf_ou *conf_ou_of_domain(const struct conf *, const char *ascii_domain);
+/* The domain stands in an ou, domain or domain_alias block: "internal" (DESIGN 5). */
+bool conf_domain_is_internal(const struct conf *, const char *ascii_domain);
+/*
+ * The domain block for a recipient on a listener: blocks that name the listener before those that
+ * do not, then a named domain before "any" (S55). *is_any tells which. An alias gives its parent.
+ */
+const struct conf_domain *conf_domain_route(const struct conf *, const char *listener, const char *ascii_domain,
+    bool *is_any);
+
+#endif
