@@ -125,6 +125,20 @@ struct conf_limit;
 #undef EXTRA
 #undef END
 
+/* The kinds of blocks: CONF_BLOCK_listener and so on. */
+#define BLOCK(name, titled, min, max) CONF_BLOCK_##name,
+#define OPT(block, name, type, def, min, max, help)
+#define EXTRA(...)
+#define END(name)
+enum conf_kind {
+#include "conf/conf_options.def"
+	CONF_BLOCK__MAX
+};
+#undef BLOCK
+#undef OPT
+#undef EXTRA
+#undef END
+
 struct conf {
 	/* conf->listeners[0..n_listeners-1] and so on; untitled blocks always exist once */
 #define BLOCK(name, titled, min, max)                                                              \
@@ -156,8 +170,16 @@ struct conf_finding {
 };
 struct conf_findings {
 	struct conf_finding *v;
-	size_t n, cap, errors;
+	size_t n, cap, errors; /* at most CONF_FINDINGS_MAX are kept, errors counts all */
+	char **files;	       /* names that where.file points to: they outlive the conf */
+	size_t n_files;
 };
+#define CONF_FINDINGS_MAX 1000
+/* Adds one; the text says what was read and what would be right. The file name is copied. */
+void conf_findings_add(struct conf_findings *, bool error, struct conf_where, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Sorts by file (in the order they were read) and line. */
+void conf_findings_sort(struct conf_findings *);
 void conf_findings_clear(struct conf_findings *);
 /* "file:line: error: text" (or warning). */
 void conf_finding_format(const struct conf_finding *, struct buf *out);
