@@ -59,7 +59,14 @@ void addr_format(const struct addr *, char out[ADDR_TEXT]);
 /* The same with the A-label domain, for next hops without SMTPUTF8; -1 when local is not ASCII. */
 int addr_format_ascii(const struct addr *, char out[ADDR_TEXT]);
 
-/* Pattern of a list: literal, with * and ?, or "@domain"-less domain; ASCII case-insensitive. */
+/*
+ * Pattern of a list, ASCII case-insensitive, with * and ?. One without @, or with nothing
+ * before it, is compared with the domain of the text, any other with all of it.
+ */
 bool addr_glob_match(const char *pattern, const char *text);
+
+/* For records and IPC. -1 on rubbish (r->bad is set, *out untouched). */
+void addr_encode(struct buf *, const struct addr *);
+int addr_decode(struct rd *, struct addr *out);
 
 #endif

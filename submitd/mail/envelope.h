@@ -84,4 +84,8 @@ void message_encode(struct buf *, const struct message *);
 struct message *message_decode(struct span);
 #define MESSAGE_MAX_RCPTS 50000u
 
+/* Parts of such records, for job.c: -1 (and r->bad) on rubbish. A text replaces *out; empty gives NULL. */
+int message_rd_text(struct rd *, char **out);
+int message_rd_uuid(struct rd *, struct uuid *out);
+
 #endif

@@ -53,6 +53,6 @@ void status_copy(struct status *dst, const struct status *src);
 void status_esc(const struct status *, char out[STATUS_ESC_TEXT]);
 int status_parse_esc(struct span, struct status *); /* "5.7.1" at the start; -1: none there */
 void status_encode(struct buf *, const struct status *);
-int status_decode(struct rd *, struct status *);
+int status_decode(struct rd *, struct status *); /* -1: rubbish, *out untouched; else it replaces what was there */
 
 #endif
