@@ -40,6 +40,17 @@ ev_init(void)
 	return 0;
 }
 
+void
+ev_after_fork(void)
+{
+	/* freeing it would take the parent's descriptors out of the epoll set that both share */
+	base = NULL;
+	turn_head = NULL;
+	turn_tail = &turn_head;
+	stopping = false;
+	log_set_loop(false);
+}
+
 struct event_base *
 ev_base(void)
 {

@@ -389,9 +389,15 @@ io_want_drained(struct io *io)
 
 /* ---- input ----------------------------------------------------------------------------------- */
 
-/* Fills the shared buffer from at. Bytes, or 0: nothing now, or -1: over (said). */
+/* How reading ended: said only after the bytes that came before it were shown. */
+struct read_end {
+	enum io_event what;
+	const char *text; /* NULL: TLS failed, OpenSSL's queue says why */
+};
+
+/* Fills the shared buffer from at. Bytes, or 0: nothing now, or -1: over, see *end. */
 static ssize_t
-read_some(struct io *io, size_t at)
+read_some(struct io *io, size_t at, struct read_end *end)
 {
 	if (io->ssl == NULL) {
 		ssize_t n = read(io->fd, shared + at, READ_SIZE - at);
@@ -399,10 +405,8 @@ read_some(struct io *io, size_t at)
 			return n;
 		if (n == -1 && (errno == EAGAIN || errno == EINTR))
 			return 0;
-		if (n == 0)
-			fail(io, IO_EOF, "connection closed");
-		else
-			fail(io, IO_ERROR, strerror(errno));
+		*end = n == 0 ? (struct read_end){IO_EOF, "connection closed"}
+		              : (struct read_end){IO_ERROR, strerror(errno)};
 		return -1;
 	}
 	size_t n = 0;
@@ -418,13 +422,14 @@ read_some(struct io *io, size_t at)
 		set_writing(io, true);
 		return 0;
 	case SSL_ERROR_ZERO_RETURN:
-		fail(io, IO_EOF, "connection closed");
+		*end = (struct read_end){IO_EOF, "connection closed"};
 		return -1;
 	case SSL_ERROR_SYSCALL:
-		fail(io, IO_ERROR, errno == 0 ? "connection closed" : strerror(errno));
+		*end =
+		    (struct read_end){IO_ERROR, errno == 0 ? "connection closed" : strerror(errno)};
 		return -1;
 	default:
-		fail_tls(io, "TLS read");
+		*end = (struct read_end){IO_ERROR, NULL};
 		return -1;
 	}
 }
@@ -462,16 +467,23 @@ io_do_read(struct io *io)
 	for (int round = 0; round < 4; round++) {
 		size_t n = 0;
 		ssize_t got = 0;
+		struct read_end end = {IO_EOF, NULL};
 
 		if (io->paused)
 			return;
 		do {
-			got = read_some(io, n);
+			got = read_some(io, n, &end);
 			if (got > 0)
 				n += (size_t)got;
 		} while (got > 0 && io->ssl != NULL && n < READ_SIZE);
-		if (n > 0 && io->state == IO_ST_OPEN && got >= 0)
+		if (n > 0 && io->state == IO_ST_OPEN)
 			offer(io, shared, n);
+		if (got == -1 && !is_over(io)) {
+			if (end.text == NULL)
+				fail_tls(io, "TLS read");
+			else
+				fail(io, end.what, end.text);
+		}
 		if (got <= 0)
 			return;
 		if (io->state != IO_ST_OPEN && io->state != IO_ST_FINISHING)

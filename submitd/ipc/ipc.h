@@ -31,7 +31,7 @@ enum ipc_type {
 const char *ipc_type_name(enum ipc_type);
 
 #define IPC_FRAME_MAX 65536u /* header included */
-#define IPC_HEADER 8u	     /* u32 length of all, u16 type, u16 zero */
+#define IPC_HEADER 8u	     /* u32 length of all, u16 type, u16 flags */
 /* Bytes of a bulk field that always fit into one frame beside the other fields. */
 #define IPC_CHUNK 49152u
 
@@ -93,6 +93,8 @@ struct ipc_role_ops {
 	void (*peer_down)(struct ipc_peer *); /* may be NULL; the peer is freed afterwards */
 };
 void ipc_init(enum role self, const struct ipc_role_ops *);
+/* proc.c: handlers that every role has besides its own. Before ipc_init. */
+void ipc_set_common(const struct ipc_handler *);
 /* Takes the socket. The event loop must exist. */
 struct ipc_peer *ipc_peer_new(int fd, enum role, unsigned instance, uint64_t generation);
 void ipc_peer_close(struct ipc_peer *); /* calls peer_down */
@@ -115,6 +117,9 @@ void ipc_flush_all(void);
 struct ipc_peer *ipc_role_peer(enum role, unsigned instance);
 /* All live peers of a role: fn for each. */
 void ipc_role_each(enum role, void (*fn)(struct ipc_peer *, void *arg), void *arg);
+
+/* In a fresh child: forgets the parent's peers without a word to them. Their descriptors are the caller's to close. */
+void ipc_after_fork(void);
 
 /* Checks direction and length only; fn is called by the peer code, and by the fuzz target. */
 int ipc_frame_check(enum role from, enum role to, const uint8_t *frame, size_t n);
