@@ -33,5 +33,10 @@ int smtp_params_rcpt(struct span, struct smtp_rcpt_params *, struct smtp_params_
 /* RFC 3461, 4 xtext; RFC 6533 utf-8-addr-xtext and -unitext pass as they are. -1: not xtext. */
 int xtext_decode(struct span, struct buf *out);
 void xtext_encode(struct span, struct buf *out);
+/*
+ * "type;address as given" in clear: "rfc822;a+b@example.com", for utf-8 (RFC 6533, 3) with real
+ * characters for \x{...}. Appends; -1 with out as before: no valid ORCPT.
+ */
+int orcpt_decode(struct span, struct buf *out);
 
 #endif
