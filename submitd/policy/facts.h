@@ -42,7 +42,7 @@ struct facts {
 	bool have_rcpt;
 	struct addr rcpt;
 	uint32_t n_rcpts; /* accepted so far, the current one not counted */
-	uint64_t size;	  /* declared, or real at AT_DATA; 0 unknown */
+	uint64_t size;    /* declared, or real at AT_DATA; 0 unknown */
 	bool have_header_from;
 	struct addr header_from[FACTS_MAX_HEADER_ADDRS]; /* every From and Sender address */
 	uint32_t n_header_from;
@@ -50,7 +50,8 @@ struct facts {
 
 /* The compact, versioned record: log line, explain and replay read it. */
 void facts_encode(struct buf *, const struct facts *);
-/* Texts point into the given bytes' copy in *hold, which the caller clears. -1: unknown version or rubbish. */
+/* Texts point into the given bytes' copy in *hold, which the caller clears. -1: unknown version or
+ * rubbish. */
 int facts_decode(struct span, struct facts *, struct buf *hold);
 
 #endif
