@@ -29,8 +29,8 @@ finding_file(struct conf_findings *f, const char *file)
 	return f->files[f->n_files++];
 }
 
-static void
-finding_vadd(
+void
+conf_findings_vadd(
     struct conf_findings *f, bool error, struct conf_where where, const char *fmt, va_list ap)
 {
 	struct conf_finding *x;
@@ -62,7 +62,7 @@ conf_findings_add(
 	va_list ap;
 
 	va_start(ap, fmt);
-	finding_vadd(f, error, where, fmt, ap);
+	conf_findings_vadd(f, error, where, fmt, ap);
 	va_end(ap);
 }
 
@@ -72,7 +72,7 @@ conf_error(struct conf_builder *b, struct conf_where where, const char *fmt, ...
 	va_list ap;
 
 	va_start(ap, fmt);
-	finding_vadd(b->f, true, where, fmt, ap);
+	conf_findings_vadd(b->f, true, where, fmt, ap);
 	va_end(ap);
 }
 
@@ -82,7 +82,7 @@ conf_warn(struct conf_builder *b, struct conf_where where, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	finding_vadd(b->f, false, where, fmt, ap);
+	conf_findings_vadd(b->f, false, where, fmt, ap);
 	va_end(ap);
 }
 

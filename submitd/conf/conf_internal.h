@@ -185,6 +185,8 @@ struct conf_builder {
 	struct conf_findings *f;
 	/* blocks that somebody names, per kind */
 	bool *referenced[CONF_BLOCK__MAX];
+	/* per listener: the options that came by like, one bit each; complaints go to where they stand */
+	uint64_t *inherited;
 };
 
 /* Typed view of a block of any kind. */
@@ -210,6 +212,8 @@ void conf_label(
 #define CONF_SHOWN 120
 const char *conf_shown(struct span, char out[CONF_SHOWN]);
 
+void conf_findings_vadd(struct conf_findings *, bool error, struct conf_where, const char *fmt, va_list)
+    __attribute__((format(printf, 4, 0)));
 void conf_error(struct conf_builder *, struct conf_where, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void conf_warn(struct conf_builder *, struct conf_where, const char *fmt, ...)
@@ -225,9 +229,9 @@ void conf_value_set(struct conf_builder *, enum conf_kind, void *block, unsigned
 /* The default of an option into its field. Defaults are right by construction. */
 void conf_value_default(struct conf_arena *, const struct conf_option_def *, void *field);
 
-void conf_resolve(
-    struct conf_builder *); /* conf_resolve.c: like, references, defaults that depend */
-void conf_derive(struct conf_builder *); /* conf_derive.c: networks, addresses, hosts, methods */
+/* conf_resolve.c: like, references, defaults that depend on others */
+void conf_resolve(struct conf_builder *, const struct conf_limit *defaults);
+void conf_derive(struct conf_builder *);          /* conf_derive.c: networks, addresses, hosts, methods */
 void conf_index_domains(struct conf_builder *);   /* conf_find.c: domains, users, routes */
 void conf_check(struct conf_builder *);           /* conf_check.c */
 void conf_check_listeners(struct conf_builder *); /* conf_check_listener.c */

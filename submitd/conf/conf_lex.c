@@ -26,11 +26,16 @@ struct lex {
 	unsigned errors;
 };
 
-static void
-lex_error(struct lex *l, uint32_t line, const char *fmt, const char *what)
+static void __attribute__((format(printf, 3, 4)))
+lex_error(struct lex *l, uint32_t line, const char *fmt, ...)
 {
-	if (l->errors++ < LEX_MAX_ERRORS)
-		conf_findings_add(l->f, true, (struct conf_where){l->file, line}, fmt, what);
+	va_list ap;
+
+	if (l->errors++ >= LEX_MAX_ERRORS)
+		return;
+	va_start(ap, fmt);
+	conf_findings_vadd(l->f, true, (struct conf_where){l->file, line}, fmt, ap);
+	va_end(ap);
 }
 
 static void
@@ -59,8 +64,7 @@ lex_check_octets(struct lex *l)
 
 		if (c == '\n' || i + 1 == l->n) {
 			if (!utf8_valid((struct span){l->text + start, i + 1 - start})) {
-				lex_error(l, line, "this line is not UTF-8; save the file as UTF-8%s",
-				    "");
+				lex_error(l, line, "this line is not UTF-8; save the file as UTF-8");
 				bad = -1;
 			}
 			start = i + 1;
@@ -95,8 +99,7 @@ lex_comment(struct lex *l)
 	if (l->text[l->at] == '/' && l->text[l->at + 1] == '*') {
 		for (l->at += 2;; l->at++) {
 			if (l->at + 1 >= l->n) {
-				lex_error(l, line, "the comment that begins here has no end; write */%s",
-				    "");
+				lex_error(l, line, "the comment that begins here has no end; write */");
 				l->at = l->n;
 				break;
 			}
@@ -124,13 +127,13 @@ lex_variable(struct lex *l)
 
 	end = memchr(p, '}', l->n - l->at);
 	if (end == NULL || memchr(p, '\n', (size_t)(end - p)) != NULL) {
-		lex_error(l, l->line, "${ without its }; write ${NAME} or ${NAME:-value}%s", "");
+		lex_error(l, l->line, "${ without its }; write ${NAME} or ${NAME:-value}");
 		return 0;
 	}
 	def = memchr(p, ':', (size_t)(end - p));
 	n = (size_t)((def != NULL ? def : end) - (p + 2));
 	if (n == 0 || str_copy_span(name, sizeof name, (struct span){p + 2, n}) == -1) {
-		lex_error(l, l->line, "${ without a name; write ${NAME} or ${NAME:-value}%s", "");
+		lex_error(l, l->line, "${ without a name; write ${NAME} or ${NAME:-value}");
 	} else if (def != NULL && def[1] != '-') {
 		lex_error(l, l->line, "${%s:… is unknown; write ${NAME} or ${NAME:-value}", name);
 	} else if (def == NULL && getenv(name) == NULL) {
@@ -182,7 +185,7 @@ lex_string(struct lex *l)
 		}
 	}
 	if (l->at - start > CONF_STRING_MAX)
-		lex_error(l, line, "this text is too long; at most 8192 octets are taken%s", "");
+		lex_error(l, line, "this text is too long; at most 8192 octets are taken");
 	lex_push(l, CONF_TOKEN_TEXT, true, line, start);
 }
 
@@ -193,24 +196,26 @@ lex_is_word(const struct lex *l, size_t i)
 
 	if (i >= l->n || c == '\0' || strchr(" \t\n\"'#={}()+,*", c) != NULL)
 		return false;
-	/* a comment ends a word */
-	return !(c == '/' && (l->text[i + 1] == '/' || l->text[i + 1] == '*'));
+	return !(c == '/' && l->text[i + 1] == '*'); /* a comment ends a word */
 }
 
 static void
 lex_word(struct lex *l)
 {
 	size_t start = l->at, end;
+	bool slashes = false; /* a comment or part of the word? nobody can tell */
 
 	if (l->text[l->at] == '$' && l->text[l->at + 1] == '{') {
 		end = lex_variable(l);
 		l->at = end != 0 ? end : l->at + 2;
 	} else {
-		while (lex_is_word(l, l->at))
-			l->at++;
+		for (; lex_is_word(l, l->at); l->at++)
+			slashes |= l->text[l->at] == '/' && l->text[l->at + 1] == '/';
 	}
+	if (slashes)
+		lex_error(l, l->line, "// within a word; put the text into quotes");
 	if (l->at - start > CONF_STRING_MAX)
-		lex_error(l, l->line, "this word is too long; at most 8192 octets are taken%s", "");
+		lex_error(l, l->line, "this word is too long; at most 8192 octets are taken");
 	lex_push(l, CONF_TOKEN_TEXT, false, l->line, start);
 }
 
