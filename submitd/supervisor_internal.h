@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef SUBMITD_SUPERVISOR_INTERNAL_H
+#define SUBMITD_SUPERVISOR_INTERNAL_H
+
+#include "base/ev.h"
+#include "base/list.h"
+#include "proc_internal.h"
+
+/* Between supervisor.c and supervisor_requests.c. */
+struct child {
+	TAILQ_ENTRY(child) entry;
+	enum role role;
+	unsigned instance;
+	uint64_t generation; /* 0: lives over reloads */
+	pid_t pid;	     /* -1: waits for its restart */
+	struct ipc_peer *peer;
+	bool ready, gone_live, draining, hard;
+	unsigned restarts;
+	int64_t started, delay_ms;
+	struct ev_timer restart, kill;
+};
+TAILQ_HEAD(children, child);
+extern struct children children;
+
+const struct conf *supervisor_conf(void);
+const char *supervisor_conf_file(void);
+/* Puts a checked configuration in force: new generation, old one drains. Takes both; -1 with err: nothing changed. */
+int supervisor_switch(struct conf *, struct buf *raw, char *err, size_t errsize);
+void supervisor_kill_all(void);
+void supervisor_kill_later(int64_t ms);
+
+/* supervisor_requests.c */
+/* Loads and switches; who: for the log; control is told when not NULL. */
+void supervisor_reload(const char *who, struct ipc_peer *control, uint64_t request);
+/* The new generation runs (or never will): answers who asked. */
+void supervisor_reload_done(bool ok);
+int supervisor_on_reload(struct ipc_peer *, struct ipc_in *);
+int supervisor_on_state(struct ipc_peer *, struct ipc_in *);
+int supervisor_on_file_open(struct ipc_peer *, struct ipc_in *);
+/* Newest change of all certificate and key files, as one number. */
+int64_t supervisor_cert_stamp(const struct conf *);
+/* Makes spool and audit file where missing and gives them to the users of their roles. */
+void supervisor_own_files(const struct conf *);
+/* Root: every role's user must exist; in the foreground it is only said. */
+bool supervisor_users_exist(const struct conf *, bool foreground);
+
+#endif
