@@ -81,6 +81,15 @@ masks_read(struct masks *m, const uint8_t *p)
 }
 #endif
 
+/* Without the processor's own instruction gcc calls a table-driven function. */
+static inline uint64_t
+count_bits(uint64_t v)
+{
+	v -= v >> 1 & 0x5555555555555555u;
+	v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);
+	return ((v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fu) * 0x0101010101010101u >> 56;
+}
+
 void
 dot_decoder_init(struct dot_decoder *d, unsigned flags, size_t max_line)
 {
@@ -241,7 +250,7 @@ dec_clean_run(struct dot_decoder *d, const uint8_t *in, size_t n, size_t *copy)
 			if (first - 1 > limit && first > 0)
 				break;
 			next_len = (size_t)__builtin_clzll(m.lf);
-			lines += (uint64_t)__builtin_popcountll(m.lf);
+			lines += count_bits(m.lf);
 		}
 		if (next_len - (m.cr >> 63) > limit)
 			break;
