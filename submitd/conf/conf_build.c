@@ -161,7 +161,8 @@ build_title(struct conf_builder *b, enum conf_kind kind, void *block, struct spa
 		conf_error(b, where, "%s needs a name: write %s \"name\" {", d->name, d->name);
 	else if (title.n > TITLE_MAX || str_has_control(title) || !utf8_valid(title))
 		conf_error(b, where,
-		    "%s: its name is longer than %d octets, has a control character or is not UTF-8",
+		    "%s: its name is longer than %d octets, has a control character or is not "
+		    "UTF-8",
 		    d->name, TITLE_MAX);
 	else {
 		*conf_block_title(kind, block) = conf_dup(b->arena, title);
@@ -224,7 +225,8 @@ build_check_counts(struct conf_builder *b, struct build_raw *raw)
 			continue;
 		}
 		if (raw->count[i] > d->max) {
-			struct conf_where first = *conf_block_where(kind, conf_block_at(b->conf, kind, 0));
+			struct conf_where first =
+			    *conf_block_where(kind, conf_block_at(b->conf, kind, 0));
 
 			if (d->max == 1)
 				conf_error(b,
@@ -232,7 +234,8 @@ build_check_counts(struct conf_builder *b, struct build_raw *raw)
 				    "the %s block is given twice, first in %s:%u; make one of them",
 				    d->name, first.file, first.line);
 			else
-				conf_error(b, first, "there are %zu %s blocks; at most %u are possible",
+				conf_error(b, first,
+				    "there are %zu %s blocks; at most %u are possible",
 				    raw->count[i], d->name, d->max);
 		}
 		for (j = 0; j < d->n_opts; j++) {
@@ -325,9 +328,10 @@ conf_build(struct span bytes, struct conf_findings *f)
 	build_templates(&b, &raw);
 	for (i = 0; i < CONF_BLOCK__MAX; i++) {
 		/* untitled blocks always exist; one spare for a backend that needs no block */
-		n = raw.count[i] + (conf_blocks[i].titled ? i == CONF_BLOCK_backend : raw.count[i] == 0);
-		block_set_array(c, (enum conf_kind)i, conf_alloc(arena, n, conf_blocks[i].size),
-		    raw.count[i]);
+		n = raw.count[i] +
+		    (conf_blocks[i].titled ? i == CONF_BLOCK_backend : raw.count[i] == 0);
+		block_set_array(
+		    c, (enum conf_kind)i, conf_alloc(arena, n, conf_blocks[i].size), raw.count[i]);
 	}
 	rd_init(&r, bytes.p, bytes.n);
 	build_blocks(&b, &raw, &r);
@@ -335,7 +339,8 @@ conf_build(struct span bytes, struct conf_findings *f)
 	for (i = 0; i < CONF_BLOCK__MAX; i++) {
 		if (conf_blocks[i].titled || raw.count[i] != 0)
 			continue;
-		build_blank(&b, &raw, (enum conf_kind)i, conf_block_at(c, (enum conf_kind)i, 0), 0, 0);
+		build_blank(
+		    &b, &raw, (enum conf_kind)i, conf_block_at(c, (enum conf_kind)i, 0), 0, 0);
 		block_set_array(c, (enum conf_kind)i, conf_block_at(c, (enum conf_kind)i, 0), 1);
 	}
 	if (build_needs_internal(&b)) {
@@ -343,6 +348,7 @@ conf_build(struct span bytes, struct conf_findings *f)
 
 		build_blank(&b, &raw, CONF_BLOCK_backend, x, 0, 0);
 		x->title = conf_dup(arena, span_of("internal"));
+		x->type = 0; /* internal */
 	}
 	c->server = c->server_blocks;
 	c->log = c->log_blocks;

@@ -20,8 +20,8 @@ derive_is_inherited(const struct conf_builder *b, const struct conf_listener *l,
 
 /* Addresses and networks of a list; quiet where the list was inherited. */
 static void
-derive_nets(struct conf_builder *b, const char *label, const char *option, const struct conf_list *l,
-    bool quiet, struct net_cidr **nets, size_t *n)
+derive_nets(struct conf_builder *b, const char *label, const char *option,
+    const struct conf_list *l, bool quiet, struct net_cidr **nets, size_t *n)
 {
 	char shown[CONF_SHOWN];
 	size_t i, count = 0;
@@ -82,7 +82,8 @@ derive_tolerate(struct conf_builder *b, struct conf_listener *l)
 		} else if (!derive_is_inherited(b, l, CONF_OPT_listener_tolerate)) {
 			near = conf_nearest(span_of(l->tolerate.v[i]), words, ARRAY_LEN(words));
 			conf_error(b, l->tolerate.where,
-			    "listener \"%s\": tolerate: \"%s\" is unknown; write bare_lf, empty_helo, "
+			    "listener \"%s\": tolerate: \"%s\" is unknown; write bare_lf, "
+			    "empty_helo, "
 			    "addr_space, auth_inline, early_quit, long_lines or nul%s%s%s",
 			    l->title, conf_shown(span_of(l->tolerate.v[i]), shown),
 			    near != NULL ? " (did you mean " : "", near != NULL ? near : "",
@@ -100,7 +101,8 @@ derive_listener(struct conf_builder *b, struct conf_listener *l)
 	derive_binds(b, l);
 	derive_tolerate(b, l);
 	derive_nets(b, label, "clients", &l->clients,
-	    derive_is_inherited(b, l, CONF_OPT_listener_clients), &l->client_nets, &l->n_client_nets);
+	    derive_is_inherited(b, l, CONF_OPT_listener_clients), &l->client_nets,
+	    &l->n_client_nets);
 	derive_nets(b, label, "proxy", &l->proxy,
 	    derive_is_inherited(b, l, CONF_OPT_listener_proxy), &l->proxy_nets, &l->n_proxy_nets);
 	derive_nets(b, label, "xclient", &l->xclient,
@@ -155,17 +157,19 @@ derive_hosts(struct conf_builder *b, struct conf_transport *t)
 
 		if (derive_host(b, span_of(t->hosts.v[i]), (uint16_t)t->port, h) == -1) {
 			conf_error(b, t->hosts.where,
-			    "transport \"%s\": hosts: \"%s\" is no host; write \"mail.example.com:25\", "
+			    "transport \"%s\": hosts: \"%s\" is no host; write "
+			    "\"mail.example.com:25\", "
 			    "\"192.0.2.1:25\" or \"[2001:db8::1]:25\"",
 			    t->title, conf_shown(span_of(t->hosts.v[i]), shown));
 			continue;
 		}
 		for (j = 0; j < t->n_hosts; j++)
-			if (t->host_list[j].port == h->port && strcmp(t->host_list[j].host, h->host) == 0)
+			if (t->host_list[j].port == h->port &&
+			    strcmp(t->host_list[j].host, h->host) == 0)
 				break;
 		if (j < t->n_hosts)
-			conf_warn(b, t->hosts.where, "transport \"%s\": hosts names %s twice", t->title,
-			    conf_shown(span_of(t->hosts.v[i]), shown));
+			conf_warn(b, t->hosts.where, "transport \"%s\": hosts names %s twice",
+			    t->title, conf_shown(span_of(t->hosts.v[i]), shown));
 		t->n_hosts++;
 	}
 }
@@ -252,7 +256,8 @@ derive_source(struct conf_builder *b, struct conf_transport *t)
 	for (i = 0; i < t->source.n; i++) {
 		if (net_addr_parse_ip(span_of(t->source.v[i]), &addr) == -1) {
 			conf_error(b, t->source.where,
-			    "transport \"%s\": source: \"%s\" is no address; write one IPv4 and one "
+			    "transport \"%s\": source: \"%s\" is no address; write one IPv4 and "
+			    "one "
 			    "IPv6 address without a port",
 			    t->title, conf_shown(span_of(t->source.v[i]), shown));
 			continue;
@@ -260,7 +265,8 @@ derive_source(struct conf_builder *b, struct conf_transport *t)
 		slot = addr.family == 4 ? &t->source4 : &t->source6;
 		if (slot->family != 0)
 			conf_error(b, t->source.where,
-			    "transport \"%s\": source has two addresses of one kind; write one IPv4 "
+			    "transport \"%s\": source has two addresses of one kind; write one "
+			    "IPv4 "
 			    "and one IPv6 address",
 			    t->title);
 		addr.port = 0;
@@ -283,8 +289,8 @@ conf_derive(struct conf_builder *b)
 		if (u->clients.n == 0)
 			continue;
 		conf_label(CONF_BLOCK_user, u->title, NULL, label);
-		derive_nets(b, label, "clients", &u->clients, false, &u->client_nets,
-		    &u->n_client_nets);
+		derive_nets(
+		    b, label, "clients", &u->clients, false, &u->client_nets, &u->n_client_nets);
 	}
 	for (i = 0; i < c->n_transport; i++) {
 		struct conf_transport *t = &c->transport_blocks[i];

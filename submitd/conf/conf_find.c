@@ -59,8 +59,8 @@ conf_domain_is_internal(const struct conf *c, const char *ascii_domain)
 }
 
 const struct conf_domain *
-conf_domain_route(const struct conf *c, const char *listener, const char *ascii_domain,
-    bool *is_any)
+conf_domain_route(
+    const struct conf *c, const char *listener, const char *ascii_domain, bool *is_any)
 {
 	const struct conf_domain_info *info = conf_map_get(&c->index->domains, 0, ascii_domain);
 	const struct conf_listener *l = conf_listener_find(c, listener);

@@ -54,7 +54,8 @@ index_own(struct conf_builder *b, struct conf_domain_info *info, struct conf_ou 
 		return;
 	}
 	conf_error(b, where,
-	    "domain %s belongs to ou \"%s\" here, but to ou \"%s\" in %s:%u; a domain has one owner",
+	    "domain %s belongs to ou \"%s\" here, but to ou \"%s\" in %s:%u; a domain has one "
+	    "owner",
 	    info->name, ou->title, info->ou->title, info->ou_where.file, info->ou_where.line);
 }
 
@@ -74,7 +75,8 @@ index_ous(struct conf_builder *b)
 		for (j = 0; j < ou->domains.n; j++) {
 			if (strcmp(ou->domains.v[j], "any") == 0) {
 				conf_error(b, ou->domains.where,
-				    "%s: \"any\" stands for every foreign domain and cannot be owned; "
+				    "%s: \"any\" stands for every foreign domain and cannot be "
+				    "owned; "
 				    "remove it",
 				    label);
 				continue;
@@ -98,8 +100,8 @@ index_route(struct conf_builder *b, struct conf_domain *d, uint32_t tag, const c
 	conf_error(b, d->where,
 	    "domain \"%s\": %s stands already in domain \"%s\" (%s:%u)%s%s; give them different "
 	    "listeners, or remove one",
-	    d->title, d->is_any ? "any" : d->ascii_name, old->title, old->where.file, old->where.line,
-	    listener != NULL ? " for listener " : " for all listeners",
+	    d->title, d->is_any ? "any" : d->ascii_name, old->title, old->where.file,
+	    old->where.line, listener != NULL ? " for listener " : " for all listeners",
 	    listener != NULL ? listener : "");
 }
 
@@ -135,7 +137,8 @@ index_domain(struct conf_builder *b, struct conf_domain *d)
 		index_route(b, d, 0, NULL);
 	else if (d->listeners.n == 0)
 		conf_error(b, d->listeners.where,
-		    "%s: listeners is empty: the block would never be used; leave the option out for "
+		    "%s: listeners is empty: the block would never be used; leave the option out "
+		    "for "
 		    "all listeners",
 		    label);
 	for (i = 0; i < d->listeners.n; i++) {
@@ -259,7 +262,8 @@ index_user(struct conf_builder *b, struct conf_user *u)
 
 	if (e != ADDR_OK) {
 		conf_error(b, u->where,
-		    "user \"%s\": its name must be a whole address, as in user \"name@example.com\" "
+		    "user \"%s\": its name must be a whole address, as in user "
+		    "\"name@example.com\" "
 		    "(%s)",
 		    u->title, addr_error_text(e));
 		return;
@@ -268,8 +272,9 @@ index_user(struct conf_builder *b, struct conf_user *u)
 	str_lower(key);
 	old = conf_map_put(&c->index->users, 0, key, u);
 	if (old != NULL && strcmp(old->title, u->title) != 0)
-		conf_error(b, u->where, "user \"%s\": is the same address as \"%s\" (%s:%u); remove one",
-		    u->title, old->title, old->where.file, old->where.line);
+		conf_error(b, u->where,
+		    "user \"%s\": is the same address as \"%s\" (%s:%u); remove one", u->title,
+		    old->title, old->where.file, old->where.line);
 	/* the same under the canonical form, and with the A-labels of its domain */
 	addr_format(&addr, text);
 	str_lower(text);
@@ -285,13 +290,15 @@ index_user(struct conf_builder *b, struct conf_user *u)
 		u->ou_block = info->ou;
 	if (u->ou_block != NULL && info != NULL && info->ou != NULL && info->ou != u->ou_block)
 		conf_error(b, CONF_WHERE(u, user, ou),
-		    "user \"%s\": ou = \"%s\", but its domain %s belongs to ou \"%s\" (%s:%u); they "
+		    "user \"%s\": ou = \"%s\", but its domain %s belongs to ou \"%s\" (%s:%u); "
+		    "they "
 		    "must agree",
 		    u->title, u->ou, info->name, info->ou->title, info->ou_where.file,
 		    info->ou_where.line);
 	else if (u->ou != NULL && (info == NULL || info->ou == NULL) && u->ou_block != NULL)
 		conf_warn(b, CONF_WHERE(u, user, ou),
-		    "user \"%s\": its domain %s belongs to no ou; its own address counts as foreign "
+		    "user \"%s\": its domain %s belongs to no ou; its own address counts as "
+		    "foreign "
 		    "to ou \"%s\"",
 		    u->title, addr.ascii_domain, u->ou);
 }

@@ -185,7 +185,8 @@ struct conf_builder {
 	struct conf_findings *f;
 	/* blocks that somebody names, per kind */
 	bool *referenced[CONF_BLOCK__MAX];
-	/* per listener: the options that came by like, one bit each; complaints go to where they stand */
+	/* per listener: the options that came by like, one bit each; complaints go to where they
+	 * stand */
 	uint64_t *inherited;
 };
 
@@ -212,8 +213,8 @@ void conf_label(
 #define CONF_SHOWN 120
 const char *conf_shown(struct span, char out[CONF_SHOWN]);
 
-void conf_findings_vadd(struct conf_findings *, bool error, struct conf_where, const char *fmt, va_list)
-    __attribute__((format(printf, 4, 0)));
+void conf_findings_vadd(struct conf_findings *, bool error, struct conf_where, const char *fmt,
+    va_list) __attribute__((format(printf, 4, 0)));
 void conf_error(struct conf_builder *, struct conf_where, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void conf_warn(struct conf_builder *, struct conf_where, const char *fmt, ...)
@@ -231,7 +232,7 @@ void conf_value_default(struct conf_arena *, const struct conf_option_def *, voi
 
 /* conf_resolve.c: like, references, defaults that depend on others */
 void conf_resolve(struct conf_builder *, const struct conf_limit *defaults);
-void conf_derive(struct conf_builder *);          /* conf_derive.c: networks, addresses, hosts, methods */
+void conf_derive(struct conf_builder *); /* conf_derive.c: networks, addresses, hosts, methods */
 void conf_index_domains(struct conf_builder *);   /* conf_find.c: domains, users, routes */
 void conf_check(struct conf_builder *);           /* conf_check.c */
 void conf_check_listeners(struct conf_builder *); /* conf_check_listener.c */

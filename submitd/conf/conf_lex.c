@@ -64,7 +64,8 @@ lex_check_octets(struct lex *l)
 
 		if (c == '\n' || i + 1 == l->n) {
 			if (!utf8_valid((struct span){l->text + start, i + 1 - start})) {
-				lex_error(l, line, "this line is not UTF-8; save the file as UTF-8");
+				lex_error(
+				    l, line, "this line is not UTF-8; save the file as UTF-8");
 				bad = -1;
 			}
 			start = i + 1;
@@ -99,7 +100,8 @@ lex_comment(struct lex *l)
 	if (l->text[l->at] == '/' && l->text[l->at + 1] == '*') {
 		for (l->at += 2;; l->at++) {
 			if (l->at + 1 >= l->n) {
-				lex_error(l, line, "the comment that begins here has no end; write */");
+				lex_error(
+				    l, line, "the comment that begins here has no end; write */");
 				l->at = l->n;
 				break;
 			}
@@ -277,7 +279,8 @@ conf_lex(const char *file, char *text, size_t n, struct conf_tokens *out, struct
 			} else {
 				shown[0] = c;
 				lex_error(&l, l.line,
-				    "unexpected character %s; put the text it belongs to into quotes",
+				    "unexpected character %s; put the text it belongs to into "
+				    "quotes",
 				    shown);
 				l.at++;
 			}

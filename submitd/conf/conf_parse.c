@@ -22,7 +22,7 @@
 
 struct parse_file {
 	char *path;
-	char *real; /* NULL for texts */
+	char *real;    /* NULL for texts */
 	size_t parent; /* SIZE_MAX: the main file */
 	struct conf_where included_at;
 	unsigned depth;
@@ -87,7 +87,8 @@ parse_on_include(cfg_t *cfg, cfg_opt_t *opt, int argc, const char **argv)
 	}
 	if (from->depth + 1 > CONF_INCLUDE_DEPTH || p->n_files >= CONF_FILES_MAX) {
 		conf_findings_add(p->f, true, at,
-		    "include(\"%s\"): too deep or too many; at most %u levels and %u files are read",
+		    "include(\"%s\"): too deep or too many; at most %u levels and %u files are "
+		    "read",
 		    argv[0], CONF_INCLUDE_DEPTH, CONF_FILES_MAX);
 		return 0;
 	}
@@ -115,7 +116,8 @@ parse_emit_option(struct parse *p, cfg_opt_t *copt, const struct conf_scan_opt *
 	}
 }
 
-/* A block is complete: into the raw form, and out of libconfuse, whose search for titles is slow. */
+/* A block is complete: into the raw form, and out of libconfuse, whose search for titles is slow.
+ */
 static int
 parse_on_block(cfg_t *cfg, cfg_opt_t *opt)
 {
@@ -162,8 +164,7 @@ parse_make_options(void)
 		cfg_opt_t *sub = xcallocarray(b->n_opts + 1, sizeof *sub);
 
 		for (j = 0; j < b->n_opts; j++) {
-			const cfg_opt_t o[] = {
-			    CFG_STR_LIST(b->opts[j].name, NULL, CFGF_NODEFAULT)};
+			const cfg_opt_t o[] = {CFG_STR_LIST(b->opts[j].name, NULL, CFGF_NODEFAULT)};
 
 			sub[j] = o[0];
 		}

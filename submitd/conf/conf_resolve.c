@@ -71,8 +71,8 @@ resolve_list(struct conf_builder *b, enum conf_kind kind, void *block,
 			if (strcmp(l->v[i], l->v[j]) != 0)
 				continue;
 			conf_label(kind, *conf_block_title(kind, block), NULL, label);
-			conf_error(b, l->where, "%s: %s names \"%s\" twice; keep one", label, d->name,
-			    conf_shown(span_of(l->v[i]), shown));
+			conf_error(b, l->where, "%s: %s names \"%s\" twice; keep one", label,
+			    d->name, conf_shown(span_of(l->v[i]), shown));
 			break;
 		}
 	}
@@ -137,7 +137,8 @@ resolve_like(struct conf_builder *b, size_t i, uint8_t *state, unsigned depth)
 		k = (size_t)(base - b->conf->listener_blocks);
 		if (state[k] == 1 || depth > 100) {
 			conf_error(b, CONF_WHERE(l, listener, like),
-			    "listener \"%s\": like = \"%s\" goes in a circle; one of them must stand "
+			    "listener \"%s\": like = \"%s\" goes in a circle; one of them must "
+			    "stand "
 			    "alone",
 			    l->title, l->like);
 			state[i] = 2;
@@ -184,9 +185,8 @@ resolve_listener_tls(struct conf_builder *b, struct conf_listener *l)
 		b->referenced[CONF_BLOCK_tls][0] = true;
 		return;
 	}
-	conf_error(b, l->where,
-	    "listener \"%s\": tls = %s needs a certificate, and %s; %s", l->title,
-	    l->tls == LISTENER_TLS_IMPLICIT ? "implicit" : "starttls",
+	conf_error(b, l->where, "listener \"%s\": tls = %s needs a certificate, and %s; %s",
+	    l->title, l->tls == LISTENER_TLS_IMPLICIT ? "implicit" : "starttls",
 	    c->n_tls == 0 ? "there is no tls block" : "there are several tls blocks",
 	    c->n_tls == 0 ? "add tls \"name\" { certificate = ... key = ... }"
 			  : "say which with tls_profile = \"name\"");

@@ -204,8 +204,8 @@ scan_option(struct scan *s, enum conf_kind kind)
 	new.opt = (unsigned)opt;
 	o = s->seen[opt] != 0 ? &s->out->opts[s->seen[opt] - 1] : NULL;
 	if (append && !conf_type_is_list(def->type)) {
-		conf_findings_add(s->f, true, where, "%s: %s takes one value; += is for lists, write =",
-		    s->label, def->name);
+		conf_findings_add(s->f, true, where,
+		    "%s: %s takes one value; += is for lists, write =", s->label, def->name);
 		scan_blank(s, name, s->t - 1);
 	} else if (o != NULL && !append) {
 		conf_findings_add(s->f, true, where,
@@ -244,7 +244,8 @@ scan_skip_block(struct scan *s)
 			return 0;
 		}
 		if (s->t->kind == CONF_TOKEN_END) {
-			scan_syntax(s, line, "the { of this line has no }; the file may be cut short");
+			scan_syntax(
+			    s, line, "the { of this line has no }; the file may be cut short");
 			return -1;
 		}
 	}
@@ -272,7 +273,8 @@ scan_odd(struct scan *s, enum conf_kind kind, const struct conf_token *block)
 
 	if (s->t->kind == CONF_TOKEN_END) {
 		scan_syntax(s, block->line,
-		    "%s: the block that begins here is not closed with }; the file may be cut short",
+		    "%s: the block that begins here is not closed with }; the file may be cut "
+		    "short",
 		    s->label);
 		return -1;
 	}
@@ -292,7 +294,8 @@ scan_odd(struct scan *s, enum conf_kind kind, const struct conf_token *block)
 		return 0;
 	}
 	if (s->t->kind == CONF_TOKEN_TEXT && span_eq(scan_text(s, s->t), "include"))
-		scan_syntax(s, s->t->line, "%s: include may stand only outside of blocks", s->label);
+		scan_syntax(
+		    s, s->t->line, "%s: include may stand only outside of blocks", s->label);
 	else if (s->t->kind == CONF_TOKEN_TEXT)
 		scan_syntax(s, s->t->line, "%s: = is missing behind %s", s->label,
 		    scan_shown(s, s->t, shown));
@@ -384,7 +387,8 @@ scan_outside(struct scan *s)
 	} else if (s->t->kind == CONF_TOKEN_CLOSE) {
 		scan_syntax(s, s->t->line, "} without a block that it could close");
 	} else {
-		scan_syntax(s, s->t->line, "unexpected %s; write BLOCK {, BLOCK \"name\" { or include(\"file\")",
+		scan_syntax(s, s->t->line,
+		    "unexpected %s; write BLOCK {, BLOCK \"name\" { or include(\"file\")",
 		    scan_shown(s, s->t, shown));
 	}
 	/* to the next block */
@@ -394,8 +398,8 @@ scan_outside(struct scan *s)
 }
 
 int
-conf_scan_text(const char *file, char *text, size_t n, struct conf_scan *out,
-    struct conf_findings *f)
+conf_scan_text(
+    const char *file, char *text, size_t n, struct conf_scan *out, struct conf_findings *f)
 {
 	struct scan s = {.file = file, .text = text, .out = out, .f = f};
 	struct conf_tokens tokens = {0};

@@ -161,9 +161,7 @@ conf_nearest(struct span word, const char *const *words, size_t n)
 	for (i = 0; lower[i] != '\0'; i++)
 		if (lower[i] == '-')
 			lower[i] = '_';
-	best_d = word.n / 3 + 1;
-	if (best_d > 3)
-		best_d = 3;
+	best_d = word.n <= 4 ? 1 : word.n <= 8 ? 2 : 3;
 	for (i = 0; i < n; i++) {
 		w = strlen(words[i]);
 		d = word_distance(lower, word.n, words[i], w);

@@ -41,7 +41,8 @@ value_digits(struct span s, int64_t *out, struct span *rest)
 	size_t i;
 
 	for (i = 0; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
-		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, s.p[i] - '0', &v))
+		if (__builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, s.p[i] - '0', &v))
 			return -1;
 	if (i == 0 || (i > 1 && s.p[0] == '0'))
 		return -1;
@@ -58,8 +59,8 @@ value_text(int64_t v, const struct unit *units, size_t n, char out[TEXT_SHORT])
 
 	for (i = n; i > 1 && (v == 0 || v % units[i - 1].factor != 0); i--)
 		;
-	(void)str_printf(out, TEXT_SHORT, "%lld%s", (long long)(v / units[i - 1].factor),
-	    units[i - 1].name);
+	(void)str_printf(
+	    out, TEXT_SHORT, "%lld%s", (long long)(v / units[i - 1].factor), units[i - 1].name);
 }
 
 static int
@@ -133,9 +134,10 @@ value_number(struct value_ctx *c, struct span s, int64_t *out)
 		value_text(d->min, time_units, ARRAY_LEN(time_units), lo);
 		value_text(d->max, time_units, ARRAY_LEN(time_units), hi);
 		if (!ok)
-			conf_error(c->b, c->where,
-			    "%s: %s = \"%s\" is not a time%s%s", c->label, d->name, shown,
-			    hint[0] != '\0' ? hint : "; write a number and one unit of ms, s, m, h, d",
+			conf_error(c->b, c->where, "%s: %s = \"%s\" is not a time%s%s", c->label,
+			    d->name, shown,
+			    hint[0] != '\0' ? hint
+					    : "; write a number and one unit of ms, s, m, h, d",
 			    hint[0] != '\0' ? "" : ", as in 10m");
 	} else if (d->type == CONF_TYPE_SIZE) {
 		ok = value_unit(s, size_units, ARRAY_LEN(size_units), &v) == 0;
@@ -184,7 +186,7 @@ value_bool(struct value_ctx *c, struct span s, bool *out)
 	    span_eq_nocase(s, "true"))
 		hint = "write true";
 	else if (span_eq_nocase(s, "no") || span_eq_nocase(s, "off") || span_eq(s, "0") ||
-	    span_eq_nocase(s, "false"))
+		 span_eq_nocase(s, "false"))
 		hint = "write false";
 	conf_error(c->b, c->where, "%s: %s = \"%s\" is not a boolean; %s", c->label, c->def->name,
 	    conf_shown(s, shown), hint);
@@ -230,9 +232,8 @@ value_str(struct value_ctx *c, struct span s, char **out)
 		    "%s: %s is an empty text; write one, or leave the option out", c->label,
 		    c->def->name);
 	else if ((int64_t)s.n > max)
-		conf_error(c->b, c->where,
-		    "%s: %s has %zu octets; at most %lld are possible", c->label, c->def->name, s.n,
-		    (long long)max);
+		conf_error(c->b, c->where, "%s: %s has %zu octets; at most %lld are possible",
+		    c->label, c->def->name, s.n, (long long)max);
 	else
 		*out = conf_dup(c->b->arena, s);
 }
@@ -320,8 +321,8 @@ conf_value_set(struct conf_builder *b, enum conf_kind kind, void *block, unsigne
 	if (!value_is_clean(&c, v, raw->n_values))
 		return;
 	if (!conf_type_is_list(d->type) && (raw->n_values != 1 || raw->braces)) {
-		conf_error(b, c.where, "%s: %s takes one value, not a list; leave out the { }", label,
-		    d->name);
+		conf_error(b, c.where, "%s: %s takes one value, not a list; leave out the { }",
+		    label, d->name);
 		return;
 	}
 	switch (d->type) {
@@ -381,6 +382,8 @@ conf_value_default(struct conf_arena *a, const struct conf_option_def *d, void *
 	struct span s = span_of(d->def), rest;
 	size_t i;
 
+	if (d->def == conf_required && d->type == CONF_TYPE_ENUM)
+		*(int *)field = -1; /* until it is given; no finished configuration has it */
 	if (d->def == NULL || d->def == conf_required)
 		return; /* zeroed: NULL, false, 0, empty */
 	switch (d->type) {

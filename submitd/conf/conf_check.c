@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Cross checks of everything but listeners: what each option allows by itself and
+ * what makes no sense together.
+ *
+ * Pure, no file system: that is conf_files.c. An error is what cannot work or is
+ * not safe; a warning is what will surprise.
+ */
+#include "conf/conf_internal.h"
+
+#include "base/list.h"
+#include "base/str.h"
+#include "mail/addr.h"
+
+#include <string.h>
+
+static void
+check_absolute(struct conf_builder *b, struct conf_where where, const char *label,
+    const char *option, const char *path)
+{
+	char shown[CONF_SHOWN];
+
+	if (path != NULL && path[0] != '/')
+		conf_error(b, where, "%s: %s = \"%s\" is no absolute path; write it from / on",
+		    label, option, conf_shown(span_of(path), shown));
+}
+
+/* Patterns: literals, * and ?, with ! in front for "not these". */
+static void
+check_patterns(
+    struct conf_builder *b, const char *label, const char *option, const struct conf_list *l)
+{
+	char shown[CONF_SHOWN];
+	size_t i, n;
+
+	for (i = 0; i < l->n; i++) {
+		const char *p = l->v[i][0] == '!' ? l->v[i] + 1 : l->v[i];
+
+		n = strlen(p);
+		if (n == 0)
+			conf_error(
+			    b, l->where, "%s: %s has a ! with nothing behind it", label, option);
+		else if (n > 1 && p[0] == '/' && p[n - 1] == '/')
+			conf_error(b, l->where,
+			    "%s: %s: \"%s\" is a regular expression, which is not possible yet; "
+			    "use * "
+			    "and ?",
+			    label, option, conf_shown(span_of(l->v[i]), shown));
+	}
+}
+
+static void
+check_server(struct conf_builder *b)
+{
+	const struct conf_server *s = b->conf->server;
+	char ascii[ADDR_DOMAIN_MAX + 1], shown[CONF_SHOWN];
+	struct addr addr;
+	const char *p;
+
+	if (s->hostname != NULL) {
+		struct conf_where where = CONF_WHERE(s, server, hostname);
+
+		if (addr_domain_ascii(span_of(s->hostname), ascii) == -1)
+			conf_error(b, where,
+			    "server: hostname = \"%s\" is no host name; write it as in "
+			    "mail.example.com",
+			    conf_shown(span_of(s->hostname), shown));
+		else if (strchr(ascii, '.') == NULL)
+			conf_warn(b, where,
+			    "server: hostname = \"%s\" has no dot; others refuse such a name in "
+			    "EHLO, "
+			    "write the full name",
+			    s->hostname);
+	}
+	if (CONF_GIVEN(s, server, postmaster) && s->postmaster != NULL &&
+	    addr_parse(span_of(s->postmaster), ADDR_ALLOW_UTF8, &addr) != ADDR_OK)
+		conf_error(b, CONF_WHERE(s, server, postmaster),
+		    "server: postmaster = \"%s\" is no address; write it as in "
+		    "postmaster@example.com",
+		    conf_shown(span_of(s->postmaster), shown));
+	check_absolute(b, CONF_WHERE(s, server, spool), "server", "spool", s->spool);
+	check_absolute(b, CONF_WHERE(s, server, control), "server", "control", s->control);
+	for (p = s->user_prefix; p != NULL && *p != '\0'; p++)
+		if (!((*p >= 'a' && *p <= 'z') || *p == '_' ||
+			(p > s->user_prefix && ((*p >= '0' && *p <= '9') || *p == '-'))))
+			break;
+	if (p != NULL && *p != '\0')
+		conf_error(b, CONF_WHERE(s, server, user_prefix),
+		    "server: user_prefix = \"%s\" cannot begin a user's name; write small letters, "
+		    "digits, _ and -",
+		    conf_shown(span_of(s->user_prefix), shown));
+}
+
+static bool
+check_is_facility(const char *name)
+{
+	static const char *const names[] = {"mail", "daemon", "auth", "authpriv", "user", "local0",
+	    "local1", "local2", "local3", "local4", "local5", "local6", "local7"};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static void
+check_log(struct conf_builder *b)
+{
+	const struct conf_log *l = b->conf->log;
+	char shown[CONF_SHOWN];
+	size_t i;
+
+	for (i = 0; i < l->targets.n; i++) {
+		const char *t = l->targets.v[i];
+
+		if (strcmp(t, "stderr") == 0 || strcmp(t, "journal") == 0 ||
+		    (strncmp(t, "syslog:", 7) == 0 && check_is_facility(t + 7)) ||
+		    (strncmp(t, "file:", 5) == 0 && t[5] == '/'))
+			continue;
+		conf_error(b, l->targets.where,
+		    "log: targets: \"%s\" is unknown; write stderr, journal, \"file:/PATH\" or "
+		    "\"syslog:FACILITY\" (mail, daemon, auth, authpriv, user, local0 to local7)",
+		    conf_shown(span_of(t), shown));
+	}
+}
+
+static void
+check_backend(struct conf_builder *b, const struct conf_backend *x)
+{
+	char label[CONF_LABEL];
+
+	conf_label(CONF_BLOCK_backend, x->title, NULL, label);
+	if (!CONF_GIVEN(x, backend, type))
+		return;     /* reported, or the built-in internal */
+	if (x->type == 0) { /* internal */
+		if (x->path != NULL)
+			conf_error(b, CONF_WHERE(x, backend, path),
+			    "%s: path is for type = file; internal takes its users from user "
+			    "blocks",
+			    label);
+		if (CONF_GIVEN(x, backend, allow_plain))
+			conf_error(b, CONF_WHERE(x, backend, allow_plain),
+			    "%s: allow_plain is for type = file; remove it", label);
+		return;
+	}
+	if (strcmp(x->title, "internal") == 0)
+		conf_error(b, x->where,
+		    "%s: the name internal means the user blocks; choose another name", label);
+	if (x->path == NULL)
+		conf_error(b, CONF_WHERE(x, backend, type),
+		    "%s: type = file needs path = \"/PATH\" of the file with names and hashes",
+		    label);
+	check_absolute(b, CONF_WHERE(x, backend, path), label, "path", x->path);
+	if (x->allow_plain)
+		conf_warn(b, CONF_WHERE(x, backend, allow_plain),
+		    "%s: passwords in clear are taken; make hashes with submitctl passwd instead",
+		    label);
+}
+
+static void
+check_flow(struct conf_builder *b, const struct conf_auth_flow *x)
+{
+	if (x->fail_delay >= x->deadline)
+		conf_warn(b, CONF_WHERE(x, auth_flow, fail_delay),
+		    "auth_flow \"%s\": fail_delay is not shorter than deadline; refusals come only "
+		    "at "
+		    "the deadline",
+		    x->title);
+}
+
+static void
+check_ou(struct conf_builder *b, const struct conf_ou *x)
+{
+	char label[CONF_LABEL];
+
+	conf_label(CONF_BLOCK_ou, x->title, NULL, label);
+	check_patterns(b, label, "auth_user_filter", &x->auth_user_filter);
+	if (x->auth_user_mode == USER_MODE_ALLOW && x->auth_user_filter.n == 0)
+		conf_warn(b, CONF_WHERE(x, ou, auth_user_mode),
+		    "%s: auth_user_mode = allow with an empty auth_user_filter lets nobody log in "
+		    "(S4)",
+		    label);
+	else if (x->auth_user_mode == USER_MODE_DENY && x->auth_user_filter.n == 0)
+		conf_warn(b, CONF_WHERE(x, ou, auth_user_mode),
+		    "%s: auth_user_mode = deny with an empty auth_user_filter does nothing", label);
+	else if (x->auth_user_mode == USER_MODE_OFF && x->auth_user_filter.n != 0)
+		conf_warn(b, CONF_WHERE(x, ou, auth_user_filter),
+		    "%s: auth_user_filter is not used while auth_user_mode = off; write allow or "
+		    "deny",
+		    label);
+}
+
+static void
+check_user(struct conf_builder *b, const struct conf_user *x)
+{
+	char label[CONF_LABEL], shown[CONF_SHOWN];
+
+	conf_label(CONF_BLOCK_user, x->title, NULL, label);
+	check_patterns(b, label, "senders", &x->senders);
+	if (CONF_GIVEN(x, user, clients) && x->clients.n == 0)
+		conf_error(b, CONF_WHERE(x, user, clients),
+		    "%s: clients is empty: leave it out for everywhere, or write smtp_auth = off "
+		    "for "
+		    "nowhere",
+		    label);
+	if (x->secret != NULL && (strncmp(x->secret, "file:", 5) != 0 || x->secret[5] != '/')) {
+		/* it may be a password: never show it */
+		conf_error(b, CONF_WHERE(x, user, secret),
+		    "%s: secret is no \"file:/PATH\"; put the hash into a file of its own "
+		    "(submitctl "
+		    "passwd makes it)",
+		    label);
+	}
+	if (x->smtp_auth == SMTP_AUTH_OFF) {
+		if (x->secret != NULL)
+			conf_warn(b, CONF_WHERE(x, user, secret),
+			    "%s: secret is not used, because smtp_auth is off; write smtp_auth = "
+			    "matching_sender",
+			    label);
+	} else if (x->secret == NULL) {
+		conf_error(b, CONF_WHERE(x, user, smtp_auth),
+		    "%s: smtp_auth = %s needs secret = \"file:/PATH\"", label,
+		    x->smtp_auth == SMTP_AUTH_ANY_SENDER ? "any_sender" : "matching_sender");
+	}
+	/*
+	 * A warning, no error: without patterns any_sender still means the senders of the user's
+	 * own unit, so nothing is open that should not be.
+	 */
+	if (x->smtp_auth == SMTP_AUTH_ANY_SENDER && x->senders.n == 0)
+		conf_warn(b, CONF_WHERE(x, user, smtp_auth),
+		    "%s: any_sender without senders: only senders of its own ou are possible; list "
+		    "others in senders",
+		    label);
+	if (x->smtp_auth != SMTP_AUTH_ANY_SENDER && x->senders.n != 0)
+		conf_warn(b, CONF_WHERE(x, user, senders),
+		    "%s: senders (%s...) is used with smtp_auth = any_sender only", label,
+		    conf_shown(span_of(x->senders.v[0]), shown));
+}
+
+static void
+check_transport_retry(struct conf_builder *b, const struct conf_transport *x, const char *label)
+{
+	int64_t total = 0, i;
+
+	if (CONF_GIVEN(x, transport, retry_delay) && (int64_t)x->retry_delay.n > x->retry_count)
+		conf_warn(b, CONF_WHERE(x, transport, retry_delay),
+		    "%s: retry_delay has %zu values for retry_count = %lld; the surplus is not "
+		    "used "
+		    "(S62)",
+		    label, x->retry_delay.n, (long long)x->retry_count);
+	for (i = 0; i < x->retry_count && x->retry_delay.n != 0; i++)
+		total += x->retry_delay
+		             .v[i < (int64_t)x->retry_delay.n ? i : (int64_t)x->retry_delay.n - 1];
+	if (x->warn_after != 0 && x->warn_after >= total)
+		conf_warn(b, CONF_WHERE(x, transport, warn_after),
+		    "%s: warn_after = %lld is never reached, all tries are over after %lld minutes",
+		    label, (long long)x->warn_after, (long long)total);
+	if (total > INT64_C(14) * 24 * 60)
+		conf_warn(b, CONF_WHERE(x, transport, retry_count),
+		    "%s: mail is tried for %lld days; retry_delay is in MINUTES", label,
+		    (long long)(total / (24 * 60)));
+}
+
+static void
+check_transport(struct conf_builder *b, const struct conf_transport *x)
+{
+	char label[CONF_LABEL], ascii[ADDR_DOMAIN_MAX + 1];
+
+	conf_label(CONF_BLOCK_transport, x->title, NULL, label);
+	if (x->method != NULL && strcmp(x->method, "static") == 0 && x->hosts.n == 0)
+		conf_error(b, CONF_WHERE(x, transport, method),
+		    "%s: method = static needs hosts = {\"HOST:PORT\"}", label);
+	if (x->is_mx && x->hosts.n != 0)
+		conf_error(b, CONF_WHERE(x, transport, hosts),
+		    "%s: hosts is for method = static; lookup-mx finds the hosts in DNS", label);
+	if (x->is_mx && CONF_GIVEN(x, transport, order))
+		conf_error(b, CONF_WHERE(x, transport, order),
+		    "%s: order is for method = static; lookup-mx goes by preference", label);
+	if (x->helo != NULL && addr_domain_ascii(span_of(x->helo), ascii) == -1)
+		conf_error(b, CONF_WHERE(x, transport, helo),
+		    "%s: helo is no host name; write it as in mail.example.com", label);
+	check_absolute(b, CONF_WHERE(x, transport, ca_file), label, "ca_file", x->ca_file);
+	if (x->ca_file != NULL && x->tls != TRANSPORT_TLS_REQUIRE_VERIFY)
+		conf_warn(b, CONF_WHERE(x, transport, ca_file),
+		    "%s: ca_file is used with tls = require_verify only", label);
+	check_transport_retry(b, x, label);
+}
+
+static void
+check_unreferenced(struct conf_builder *b)
+{
+	static const struct {
+		enum conf_kind kind;
+		const char *by;
+	} kinds[] = {{CONF_BLOCK_tls, "tls_profile of a listener"},
+	    {CONF_BLOCK_auth_flow, "auth_flow of a listener"},
+	    {CONF_BLOCK_backend, "chain of an auth_flow"},
+	    {CONF_BLOCK_limit, "limit of a listener"},
+	    {CONF_BLOCK_transport, "transport of a domain"}};
+	char label[CONF_LABEL];
+	size_t i, k;
+
+	for (i = 0; i < ARRAY_LEN(kinds); i++) {
+		for (k = 0; k < conf_block_count(b->conf, kinds[i].kind); k++) {
+			void *block = conf_block_at(b->conf, kinds[i].kind, k);
+
+			if (b->referenced[kinds[i].kind][k])
+				continue;
+			conf_label(
+			    kinds[i].kind, *conf_block_title(kinds[i].kind, block), NULL, label);
+			conf_warn(b, *conf_block_where(kinds[i].kind, block),
+			    "%s is not used; name it in %s, or remove it", label, kinds[i].by);
+		}
+	}
+}
+
+/* Domains that we own but have no way for, and routes that hide others. */
+static void
+check_domains(struct conf_builder *b)
+{
+	struct conf *c = b->conf;
+	const struct conf_domain_info *info;
+	const struct conf_domain *any;
+	char ascii[ADDR_DOMAIN_MAX + 1];
+	size_t i, j;
+
+	for (i = 0; i < c->n_ou; i++) {
+		const struct conf_ou *ou = &c->ou_blocks[i];
+
+		for (j = 0; j < ou->domains.n; j++) {
+			if (addr_domain_ascii(span_of(ou->domains.v[j]), ascii) == -1)
+				continue;
+			info = conf_map_get(&c->index->domains, 0, ascii);
+			if (info != NULL && info->block == NULL && info->alias == NULL)
+				conf_warn(b, ou->domains.where,
+				    "ou \"%s\": there is no domain block for %s, so nothing says "
+				    "how its "
+				    "mail is delivered; add domain \"%s\" { transport = ... }",
+				    ou->title, ascii, ascii);
+		}
+	}
+	for (i = 0; i < c->n_domain; i++) {
+		any = &c->domain_blocks[i];
+		for (j = 0; any->is_any && j < any->listeners.n; j++) {
+			size_t k;
+
+			for (k = 0; k < c->n_domain; k++)
+				if (!c->domain_blocks[k].is_any &&
+				    c->domain_blocks[k].listeners.n == 0)
+					break;
+			if (k < c->n_domain)
+				conf_warn(b, any->listeners.where,
+				    "domain \"%s\": on listener \"%s\" it goes before domain "
+				    "\"%s\", which "
+				    "names no listener (S55); name the listener there too",
+				    any->title, any->listeners.v[j], c->domain_blocks[k].title);
+		}
+	}
+}
+
+void
+conf_check(struct conf_builder *b)
+{
+	struct conf *c = b->conf;
+	char label[CONF_LABEL];
+	size_t i;
+
+	check_server(b);
+	check_log(b);
+	check_absolute(b, CONF_WHERE(c->audit, audit, file), "audit", "file", c->audit->file);
+	for (i = 0; i < c->n_tls; i++) {
+		const struct conf_tls *t = &c->tls_blocks[i];
+
+		conf_label(CONF_BLOCK_tls, t->title, NULL, label);
+		check_absolute(
+		    b, CONF_WHERE(t, tls, certificate), label, "certificate", t->certificate);
+		check_absolute(b, CONF_WHERE(t, tls, key), label, "key", t->key);
+	}
+	for (i = 0; i < c->n_backend; i++)
+		check_backend(b, &c->backend_blocks[i]);
+	for (i = 0; i < c->n_auth_flow; i++)
+		check_flow(b, &c->auth_flow_blocks[i]);
+	for (i = 0; i < c->n_ou; i++)
+		check_ou(b, &c->ou_blocks[i]);
+	for (i = 0; i < c->n_user; i++)
+		check_user(b, &c->user_blocks[i]);
+	for (i = 0; i < c->n_transport; i++)
+		check_transport(b, &c->transport_blocks[i]);
+	conf_check_listeners(b);
+	check_domains(b);
+	check_unreferenced(b);
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Checks of a built configuration that need the file system.
+ *
+ * Run by `submitd -t` and before a start or a reload, with the rights to read keys
+ * and secrets. Nothing of a key or a secret ever gets into a finding. An expired
+ * certificate is a warning: refusing to start would turn a bad day into an outage.
+ */
+#include "conf/conf_internal.h"
+
+#include "base/fs.h"
+#include "base/str.h"
+#include "base/tls.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define PEM_MAX (1u << 20)
+#define SECRET_MAX 4096u
+#define SECRET_FILES_MAX 100000u
+
+/* Reads a file; an error is reported. -1: not read. */
+static int
+files_read(struct conf_findings *f, struct conf_where where, const char *label, const char *option,
+    const char *path, size_t max, struct buf *out)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		conf_findings_add(
+		    f, true, where, "%s: %s: %s is no regular file", label, option, path);
+		return -1;
+	}
+	if (fs_read_file(path, max, out) == 0)
+		return 0;
+	conf_findings_add(f, true, where, "%s: %s: %s cannot be read: %s", label, option, path,
+	    errno == EFBIG ? "it is too large" : strerror(errno));
+	return -1;
+}
+
+/* A warning when others than owner and group may read it. */
+static void
+files_check_mode(struct conf_findings *f, struct conf_where where, const char *label,
+    const char *option, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && (st.st_mode & S_IROTH) != 0)
+		conf_findings_add(f, false, where,
+		    "%s: %s: every user of this machine can read %s; run chmod 600 on it", label,
+		    option, path);
+}
+
+/* The directory in which path stands must exist. */
+static void
+files_check_parent(struct conf_findings *f, struct conf_where where, const char *label,
+    const char *option, const char *path)
+{
+	char dir[4096];
+	struct stat st;
+	char *slash;
+
+	if (str_copy(dir, sizeof dir, path) == -1)
+		return;
+	slash = strrchr(dir, '/');
+	if (slash == NULL)
+		return;
+	slash[slash == dir ? 1 : 0] = '\0';
+	if (stat(dir, &st) == -1)
+		conf_findings_add(f, true, where, "%s: %s = \"%s\": the directory %s: %s", label,
+		    option, path, dir, strerror(errno));
+	else if (!S_ISDIR(st.st_mode))
+		conf_findings_add(f, true, where, "%s: %s = \"%s\": %s is no directory", label,
+		    option, path, dir);
+}
+
+static void
+files_check_tls(struct conf_findings *f, const struct conf_tls *t)
+{
+	struct buf cert = BUF_INIT, key = BUF_INIT;
+	struct conf_where at_cert = CONF_WHERE(t, tls, certificate);
+	char label[CONF_LABEL], err[256] = "", day[32];
+	long long not_after = 0, left;
+	time_t end;
+	struct tm tm;
+
+	conf_label(CONF_BLOCK_tls, t->title, NULL, label);
+	if (files_read(f, at_cert, label, "certificate", t->certificate, PEM_MAX, &cert) == -1)
+		goto out;
+	if (files_read(f, CONF_WHERE(t, tls, key), label, "key", t->key, PEM_MAX, &key) == -1)
+		goto out;
+	files_check_mode(f, CONF_WHERE(t, tls, key), label, "key", t->key);
+	if (tls_check_pair(buf_cstr(&cert), buf_cstr(&key), &not_after, err, sizeof err) == -1) {
+		conf_findings_add(f, true, at_cert, "%s: certificate %s and key %s: %s", label,
+		    t->certificate, t->key, err);
+		goto out;
+	}
+	left = not_after - (long long)time(NULL);
+	end = (time_t)not_after;
+	if (left > CONF_EXPIRY_WARN_DAYS * 86400LL || gmtime_r(&end, &tm) == NULL)
+		goto out;
+	(void)strftime(day, sizeof day, "%Y-%m-%d", &tm);
+	conf_findings_add(f, false, at_cert, "%s: certificate %s %s on %s; renew it", label,
+	    t->certificate, left <= 0 ? "expired" : "expires", day);
+out:
+	buf_clear(&cert);
+	buf_wipe(&key);
+}
+
+static void
+files_check_user(struct conf_findings *f, const struct conf_user *u)
+{
+	struct conf_where where = CONF_WHERE(u, user, secret);
+	struct buf text = BUF_INIT;
+	char label[CONF_LABEL];
+	const char *path;
+	struct span s;
+
+	if (u->secret == NULL || strncmp(u->secret, "file:", 5) != 0)
+		return;
+	path = u->secret + 5;
+	conf_label(CONF_BLOCK_user, u->title, NULL, label);
+	if (files_read(f, where, label, "secret", path, SECRET_MAX, &text) == 0) {
+		s = buf_span(&text);
+		while (s.n > 0 && (s.p[s.n - 1] == '\n' || s.p[s.n - 1] == '\r'))
+			s.n--;
+		if (s.n == 0)
+			conf_findings_add(f, true, where,
+			    "%s: secret: %s is empty; put a hash into it (submitctl passwd makes "
+			    "one)",
+			    label, path);
+		else if (s.p[0] != '$' || memchr(s.p, '\n', s.n) != NULL)
+			conf_findings_add(f, true, where,
+			    "%s: secret: %s does not hold one hash that begins with $ in one line "
+			    "(submitctl passwd makes one)",
+			    label, path);
+		files_check_mode(f, where, label, "secret", path);
+	}
+	buf_wipe(&text);
+}
+
+static void
+files_check_server(struct conf_findings *f, const struct conf *c)
+{
+	const struct conf_server *s = c->server;
+	struct stat st;
+
+	if (stat(s->spool, &st) == -1)
+		files_check_parent(f, CONF_WHERE(s, server, spool), "server", "spool", s->spool);
+	else if (!S_ISDIR(st.st_mode))
+		conf_findings_add(f, true, CONF_WHERE(s, server, spool),
+		    "server: spool = \"%s\" is no directory", s->spool);
+	if (stat(s->control, &st) == 0 && !S_ISSOCK(st.st_mode))
+		conf_findings_add(f, true, CONF_WHERE(s, server, control),
+		    "server: control = \"%s\" is something else than a socket", s->control);
+}
+
+void
+conf_check_files(const struct conf *c, struct conf_findings *f)
+{
+	struct buf text = BUF_INIT;
+	char label[CONF_LABEL], err[256] = "";
+	SSL_CTX *ctx;
+	size_t i;
+
+	files_check_server(f, c);
+	for (i = 0; i < c->log->targets.n; i++)
+		if (strncmp(c->log->targets.v[i], "file:", 5) == 0)
+			files_check_parent(f, CONF_WHERE(c->log, log, targets), "log", "targets",
+			    c->log->targets.v[i] + 5);
+	if (c->audit->file != NULL)
+		files_check_parent(
+		    f, CONF_WHERE(c->audit, audit, file), "audit", "file", c->audit->file);
+	for (i = 0; i < c->n_tls; i++)
+		files_check_tls(f, &c->tls_blocks[i]);
+	for (i = 0; i < c->n_backend; i++) {
+		const struct conf_backend *b = &c->backend_blocks[i];
+
+		if (b->path == NULL)
+			continue;
+		conf_label(CONF_BLOCK_backend, b->title, NULL, label);
+		if (files_read(f, CONF_WHERE(b, backend, path), label, "path", b->path,
+			CONF_FILE_MAX, &text) == 0)
+			files_check_mode(f, CONF_WHERE(b, backend, path), label, "path", b->path);
+		buf_wipe(&text);
+	}
+	for (i = 0; i < c->n_user && i < SECRET_FILES_MAX; i++)
+		files_check_user(f, &c->user_blocks[i]);
+	for (i = 0; i < c->n_transport; i++) {
+		const struct conf_transport *t = &c->transport_blocks[i];
+
+		if (t->ca_file == NULL)
+			continue;
+		ctx = tls_client_new(t->ca_file, true, err, sizeof err);
+		if (ctx == NULL)
+			conf_findings_add(f, true, CONF_WHERE(t, transport, ca_file),
+			    "transport \"%s\": ca_file: %s: %s", t->title, t->ca_file, err);
+		SSL_CTX_free(ctx);
+	}
+}
