@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Process auth: who somebody is. Holds the SASL library, the backends and the users'
+ * passwords while they are checked. Must never listen, open files by itself after
+ * its start, or touch the spool.
+ */
+#include "proc.h"
+
+#include "authbackends/auth_report.h"
+#include "authbackends/auth_sasl.h"
+#include "authbackends/auth_session.h"
+#include "authbackends/auth_setup.h"
+#include "base/enc.h"
+#include "base/ev.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+#define TICK_MS 1000
+
+static struct ev_timer tick_timer;
+static struct ev_turn leave_turn;
+static bool running; /* go() was called: fronts may be told what to offer */
+
+/* ---- what fronts may offer ------------------------------------------------------------------- */
+
+static void
+send_mechs(struct ipc_peer *front, void *arg)
+{
+	const struct conf *c = proc_conf();
+	struct buf mechs = BUF_INIT;
+	size_t i;
+
+	(void)arg;
+	auth_sasl_mechs(true, &mechs);
+	for (i = 0; i < c->n_listener; i++) {
+		const struct conf_listener *l = &c->listener_blocks[i];
+		bool any = l->auth != LISTENER_AUTH_OFF && auth_setup_flow(l) != NULL;
+		struct ipc_auth_mechs m = {.listener = span_of(l->title)};
+
+		/* S1: in clear only where the listener says so */
+		if (any)
+			m.encrypted = buf_span(&mechs);
+		if (any && l->auth == LISTENER_AUTH_ON)
+			m.clear = buf_span(&mechs);
+		(void)ipc_send_auth_mechs(front, -1, &m);
+	}
+	buf_clear(&mechs);
+}
+
+/* ---- leaving --------------------------------------------------------------------------------- */
+
+static void
+count_peer(struct ipc_peer *p, void *arg)
+{
+	size_t *n = arg;
+
+	(void)p;
+	(*n)++;
+}
+
+/* Fronts of this generation keep their sessions for a while, and these may still log in. */
+static void
+leave_when_done(void *arg)
+{
+	size_t fronts = 0;
+
+	(void)arg;
+	ipc_role_each(ROLE_FRONT, count_peer, &fronts);
+	if (fronts == 0 && auth_session_stats()->open == 0)
+		proc_exit(0);
+}
+
+static void
+look_for_end(void)
+{
+	if (proc_draining())
+		ev_turn_schedule(&leave_turn, leave_when_done, NULL);
+}
+
+static void
+auth_drain(bool hard)
+{
+	if (hard)
+		proc_exit(0);
+	ev_turn_schedule(&leave_turn, leave_when_done, NULL);
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+static int
+on_start(struct ipc_peer *p, struct ipc_in *in)
+{
+	struct ipc_auth_start m;
+
+	if (ipc_decode_auth_start(in, &m) == -1)
+		return -1;
+	return auth_session_start(proc_conf(), p, &m);
+}
+
+static int
+on_step(struct ipc_peer *p, struct ipc_in *in)
+{
+	struct ipc_auth_step m;
+
+	if (ipc_decode_auth_step(in, &m) == -1)
+		return -1;
+	return auth_session_step(p, &m);
+}
+
+static int
+on_cancel(struct ipc_peer *p, struct ipc_in *in)
+{
+	struct ipc_auth_cancel m;
+
+	if (ipc_decode_auth_cancel(in, &m) == -1)
+		return -1;
+	return auth_session_cancel(p, m.sid);
+}
+
+static int
+on_file(struct ipc_peer *p, struct ipc_in *in)
+{
+	struct ipc_file_opened m;
+	char path[4097];
+	int fd = in->fd;
+
+	(void)p;
+	if (ipc_decode_file_opened(in, &m) == -1 || str_copy_span(path, sizeof(path), m.path) == -1)
+		return -1;
+	in->fd = -1;
+	auth_setup_on_file(path, fd, m.error == 0 && fd == -1 ? EIO : (int)m.error);
+	return 0;
+}
+
+static void
+add_backends(struct buf *out)
+{
+	struct auth_pool_stats ps;
+	size_t n, i;
+	struct auth_source *s = auth_setup_sources(&n);
+
+	buf_add_str(out, ",\"backends\":[");
+	for (i = 0; i < n; i++) {
+		auth_pool_stats(s[i].pool, &ps);
+		buf_add_str(out, i == 0 ? "{\"backend\":" : ",{\"backend\":");
+		json_add_str(out, span_of(s[i].title));
+		buf_addf(out,
+		    ",\"asked\":%" PRIu64 ",\"accepted\":%" PRIu64 ",\"denied\":%" PRIu64
+		    ",\"unknown\":%" PRIu64 ",\"unavailable\":%" PRIu64
+		    ",\"workers\":%u,\"busy\":%u,\"waiting\":%zu,\"expired\":%zu}",
+		    s[i].asked, s[i].accepted, s[i].denied, s[i].unknown, s[i].unavailable,
+		    ps.threads, ps.busy, ps.queued, ps.expired);
+	}
+	buf_add_byte(out, ']');
+}
+
+static int
+on_ctl(struct ipc_peer *p, struct ipc_in *in)
+{
+	const struct auth_session_stats *st = auth_session_stats();
+	struct buf out = BUF_INIT;
+	struct ipc_ctl_req m;
+	const char *cmd = NULL;
+	uint64_t lost;
+	size_t kept;
+	json_t *j;
+
+	if (ipc_decode_ctl_req(in, &m) == -1)
+		return -1;
+	j = json_loadb(m.json.p, m.json.n, JSON_REJECT_DUPLICATES, NULL);
+	(void)json_unpack(j, "{s:s}", "cmd", &cmd);
+	struct ipc_ctl_res r = {.request = m.request};
+	if (cmd != NULL && strcmp(cmd, "stats") == 0) {
+		auth_report_stats(&kept, &lost);
+		buf_addf(&out,
+		    "{\"role\":\"auth\",\"instance\":%u,\"open\":%zu,\"started\":%" PRIu64
+		    ",\"accepted\":%" PRIu64 ",\"denied\":%" PRIu64 ",\"temporary\":%" PRIu64
+		    ",\"malformed\":%" PRIu64 ",\"refused_by_rule\":%" PRIu64
+		    ",\"records_waiting\":%zu,\"records_lost\":%" PRIu64,
+		    proc_instance(), st->open, st->started, st->accepted, st->denied,
+		    st->temporary, st->malformed, st->by_rule, kept, lost);
+		add_backends(&out);
+		buf_add_byte(&out, '}');
+	} else {
+		r.status = 2;
+		buf_add_str(&out, "{\"error\":\"auth does not know this request\"}");
+	}
+	json_decref(j);
+	r.json = buf_span(&out);
+	(void)ipc_send_ctl_res(p, -1, &r);
+	buf_clear(&out);
+	return 0;
+}
+
+static int
+on_ctl_cancel(struct ipc_peer *p, struct ipc_in *in)
+{
+	struct ipc_ctl_cancel m;
+
+	(void)p; /* every answer is whole at once: there is nothing to stop */
+	return ipc_decode_ctl_cancel(in, &m);
+}
+
+static void
+peer_up(struct ipc_peer *p)
+{
+	if (ipc_peer_role(p) == ROLE_FRONT && running)
+		send_mechs(p, NULL);
+	else if (ipc_peer_role(p) == ROLE_LEDGER)
+		auth_report_ledger_up(p);
+}
+
+static void
+peer_down(struct ipc_peer *p)
+{
+	if (ipc_peer_role(p) != ROLE_FRONT)
+		return;
+	auth_session_peer_down(p);
+	look_for_end();
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void
+want_file(const char *path)
+{
+	struct ipc_file_open m = {.path = span_of(path)};
+	struct ipc_peer *super = ipc_role_peer(ROLE_SUPERVISOR, 0);
+
+	if (super != NULL)
+		(void)ipc_send_file_open(super, -1, &m);
+}
+
+static void
+on_tick(void *arg)
+{
+	(void)arg;
+	auth_setup_tick(want_file);
+	ev_timer_set(&tick_timer, TICK_MS, on_tick, NULL);
+}
+
+static int
+auth_prepare(const struct conf *c, char *err, size_t errsize)
+{
+	auth_report_init();
+	if (auth_sasl_open(c->server->hostname, err, errsize) == -1)
+		return -1;
+	return auth_setup_open(c, err, errsize);
+}
+
+static int
+auth_start(const struct conf *c, char *err, size_t errsize)
+{
+	(void)c;
+	(void)err;
+	(void)errsize;
+	auth_setup_start();
+	auth_session_on_end(look_for_end);
+	ev_timer_set(&tick_timer, TICK_MS, on_tick, NULL);
+	return 0;
+}
+
+static void
+auth_go(void)
+{
+	running = true;
+	ipc_role_each(ROLE_FRONT, send_mechs, NULL);
+}
+
+static const struct ipc_handler auth_msgs[] = {
+    {IPC_AUTH_START, on_start},
+    {IPC_AUTH_STEP, on_step},
+    {IPC_AUTH_CANCEL, on_cancel},
+    {IPC_FILE_OPENED, on_file},
+    {IPC_CTL_REQ, on_ctl},
+    {IPC_CTL_CANCEL, on_ctl_cancel},
+    {IPC_NONE, NULL},
+};
+
+const struct proc_role auth_role = {
+    .role = ROLE_AUTH,
+    .name = "auth",
+    .per_generation = true,
+    .sandbox = SANDBOX_THREADS,
+    .prepare = auth_prepare,
+    .start = auth_start,
+    .go = auth_go,
+    .drain = auth_drain,
+    .ipc = {.handlers = auth_msgs, .peer_up = peer_up, .peer_down = peer_down},
+};

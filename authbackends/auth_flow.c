@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The chain of backends of one login (S17, C2): asks them in order, at once where
+ * the answer is known without waiting, else on a worker of the backend's own pool.
+ * Process auth, in the loop. Must never answer later than the deadline of the flow,
+ * and must never turn "could not find out" into a yes or a no.
+ */
+#include "authbackends/auth_flow.h"
+
+#include "base/log.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct flow_job {
+	struct auth_job job; /* first */
+	struct auth_run *run; /* NULL: nobody waits any more */
+	struct auth_source *source;
+	bool burn; /* only to take as long as a real check does */
+	enum verdict verdict;
+	struct auth_check check;
+};
+
+enum auth_step
+auth_flow_judge(const struct auth_flow *f, bool knows_users, enum verdict v, struct auth_seen *seen,
+    enum verdict *final)
+{
+	switch (v) {
+	case V_OK:
+		seen->user_known = true;
+		*final = V_OK;
+		return STEP_END;
+	case V_PERM:
+	case V_NEXT:
+		if (knows_users) {
+			if (v == V_NEXT)
+				return STEP_NEXT;
+			/* a known user with a wrong password never falls through */
+			seen->user_known = true;
+			*final = V_PERM;
+			return STEP_END;
+		}
+		if (!f->stop_on_no)
+			return STEP_NEXT;
+		/* C2: 535 only if somebody knew the user or all said no */
+		*final = seen->unavailable ? V_TEMP : V_PERM;
+		return STEP_END;
+	case V_TEMP:
+	case V__MAX:
+		break;
+	}
+	seen->unavailable = true;
+	if (f->next_on_unavailable)
+		return STEP_NEXT;
+	*final = V_TEMP;
+	return STEP_END;
+}
+
+enum verdict
+auth_flow_verdict(const struct auth_seen *seen)
+{
+	return seen->unavailable ? V_TEMP : V_PERM;
+}
+
+static void run_on_timer(void *);
+static void run_ask(struct auth_run *);
+static void run_end(struct auth_run *);
+
+static void
+job_free(struct flow_job *j)
+{
+	secret_clear(&j->check.password);
+	explicit_bzero(j, sizeof(*j));
+	free(j);
+}
+
+/* The worker that has the job keeps it; nobody waits for its answer. */
+static void
+run_detach(struct auth_run *r)
+{
+	if (r->job != NULL)
+		r->job->run = NULL;
+	r->job = NULL;
+	ev_timer_clear(&r->timer);
+}
+
+static void
+run_finish(struct auth_run *r, enum verdict v)
+{
+	run_detach(r);
+	r->running = false;
+	r->verdict = v;
+	r->user_known = r->seen.user_known;
+	r->ms = auth_clock_ms() - r->started_ms;
+	secret_clear(&r->check.password);
+	explicit_bzero(r->check.hash, sizeof(r->check.hash));
+	explicit_bzero(r->check.dummy, sizeof(r->check.dummy));
+	r->fn(r, r->arg);
+}
+
+static void
+job_work(struct auth_job *job)
+{
+	struct flow_job *j = (struct flow_job *)job;
+
+	if (j->burn)
+		(void)passwd_hash_verify(j->check.dummy, &j->check.password);
+	else
+		j->verdict = j->source->kind->check(j->source->self, &j->check);
+}
+
+static void
+count(struct auth_source *s, enum verdict v)
+{
+	s->asked++;
+	switch (v) {
+	case V_OK:
+		s->accepted++;
+		return;
+	case V_PERM:
+		s->denied++;
+		return;
+	case V_NEXT:
+		s->unknown++;
+		return;
+	case V_TEMP:
+	case V__MAX:
+		break;
+	}
+	s->unavailable++;
+}
+
+/* An answer is there: ends the walk (false) or lets it go on (true). */
+static bool
+run_take(struct auth_run *r, struct auth_source *s, enum verdict v)
+{
+	enum verdict final = V_TEMP;
+
+	count(s, v);
+	if (log_tracing(TRACE_AUTH))
+		log_trace(TRACE_AUTH, "backend %s: %s%s%s", s->title, verdict_name(v),
+		    r->check.reason[0] != '\0' ? ", " : "", r->check.reason);
+	if (auth_flow_judge(r->flow, s->kind->knows_users, v, &r->seen, &final) == STEP_NEXT) {
+		r->pos++;
+		if (r->pos < r->flow->n)
+			return true;
+		final = auth_flow_verdict(&r->seen);
+		if (final == V_PERM && r->check.reason[0] == '\0')
+			(void)str_copy(r->check.reason, sizeof(r->check.reason), "unknown user");
+	}
+	r->source = v == V_NEXT ? NULL : s;
+	r->verdict = final;
+	return false;
+}
+
+static void
+job_done(struct auth_job *job)
+{
+	struct flow_job *j = (struct flow_job *)job;
+	struct auth_run *r = j->run;
+	struct auth_source *s = j->source;
+	enum verdict v = j->job.expired ? V_TEMP : j->verdict;
+
+	if (r == NULL) {
+		job_free(j);
+		return;
+	}
+	r->job = NULL;
+	ev_timer_clear(&r->timer);
+	if (j->burn) {
+		job_free(j);
+		run_finish(r, r->verdict);
+		return;
+	}
+	r->check.hashed |= j->check.hashed;
+	memcpy(r->check.name, j->check.name, sizeof(r->check.name));
+	memcpy(r->check.reason, j->check.reason, sizeof(r->check.reason));
+	if (j->job.expired)
+		(void)str_copy(r->check.reason, sizeof(r->check.reason), "no worker in time");
+	job_free(j);
+	if (run_take(r, s, v))
+		run_ask(r);
+	else
+		run_end(r);
+}
+
+/* Hands the question to a worker. -1: none can take it. */
+static int
+run_submit(struct auth_run *r, struct auth_source *s, bool burn)
+{
+	struct flow_job *j = xcallocarray(1, sizeof(*j));
+	int64_t now = auth_clock_ms(), until = now + s->timeout_ms;
+
+	j->check = r->check;
+	j->check.password = (struct secret){NULL, 0};
+	secret_set(&j->check.password, r->check.password.data, r->check.password.len);
+	j->check.deadline_ms = until < r->deadline_ms ? until : r->deadline_ms;
+	j->job.work = job_work;
+	j->job.done = job_done;
+	j->job.deadline_ms = j->check.deadline_ms;
+	j->source = s;
+	j->burn = burn;
+	j->run = r;
+	if (auth_pool_submit(s->pool, &j->job) == -1) {
+		job_free(j);
+		return -1;
+	}
+	r->job = j;
+	ev_timer_set(&r->timer, j->check.deadline_ms > now ? j->check.deadline_ms - now : 0,
+	    run_on_timer, r);
+	return 0;
+}
+
+/*
+ * Before a no is told: where no hash was computed, compute one, so that an unknown
+ * user costs what a wrong password costs (P3).
+ */
+static void
+run_end(struct auth_run *r)
+{
+	if (r->verdict == V_PERM && !r->check.hashed && r->check.dummy[0] != '\0' &&
+	    r->dummy_source != NULL && run_submit(r, r->dummy_source, true) == 0) {
+		r->burning = true;
+		return;
+	}
+	run_finish(r, r->verdict);
+}
+
+/* Asks backends until one must be waited for or the chain is at its end. */
+static void
+run_ask(struct auth_run *r)
+{
+	struct auth_source *s;
+	enum verdict v;
+	bool had_dummy;
+
+	do {
+		s = r->flow->chain[r->pos];
+		r->check.reason[0] = '\0';
+		r->check.name[0] = '\0';
+		r->check.hash[0] = '\0';
+		had_dummy = r->check.dummy[0] != '\0';
+		v = V_TEMP;
+		if (s->kind->look == NULL || !s->kind->look(s->self, &r->check, &v)) {
+			if (run_submit(r, s, false) == 0)
+				return;
+			(void)str_copy(r->check.reason, sizeof(r->check.reason), "no worker free");
+		}
+		if (!had_dummy && r->check.dummy[0] != '\0')
+			r->dummy_source = s;
+	} while (run_take(r, s, v));
+	run_end(r);
+}
+
+static void
+run_on_timer(void *arg)
+{
+	struct auth_run *r = arg;
+	struct auth_source *s = r->flow->chain[r->pos < r->flow->n ? r->pos : r->flow->n - 1];
+
+	run_detach(r);
+	if (r->burning) {
+		run_finish(r, r->verdict);
+		return;
+	}
+	(void)str_copy(r->check.reason, sizeof(r->check.reason), "no answer in time");
+	if (auth_clock_ms() >= r->deadline_ms) {
+		count(s, V_TEMP);
+		r->source = s;
+		run_finish(r, V_TEMP);
+	} else if (run_take(r, s, V_TEMP)) {
+		run_ask(r);
+	} else {
+		run_finish(r, r->verdict);
+	}
+}
+
+void
+auth_run_start(struct auth_run *r)
+{
+	r->running = true;
+	r->burning = false;
+	r->pos = 0;
+	r->seen = (struct auth_seen){false, false};
+	r->source = NULL;
+	r->dummy_source = NULL;
+	r->started_ms = auth_clock_ms();
+	r->deadline_ms = r->started_ms + r->flow->deadline_ms;
+	if (r->flow->n == 0) {
+		(void)str_copy(r->check.reason, sizeof(r->check.reason), "empty chain");
+		run_finish(r, V_TEMP);
+		return;
+	}
+	run_ask(r);
+}
+
+void
+auth_run_clear(struct auth_run *r)
+{
+	run_detach(r);
+	r->running = false;
+	secret_clear(&r->check.password);
+	explicit_bzero(&r->check, sizeof(r->check));
+}

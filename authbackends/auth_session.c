@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One AUTH command after the other: the SASL exchange, the policy's rules before
+ * any backend is asked (S14, S15), the chain of backends, the delay of a no, the
+ * reply, and the record of it (P3, A1). Process auth, in the loop. Must never tell
+ * a wrong name from a wrong password, by words or by time, and never let a client
+ * shorten the wait for a no.
+ */
+#include "authbackends/auth_session.h"
+
+#include "authbackends/auth_report.h"
+#include "authbackends/auth_sasl.h"
+#include "authbackends/auth_setup.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "policy/policy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKETS 4096u
+#define EXCHANGE_MS 3660000 /* longer than any timer of a front: it cancels first */
+
+#define TEXT_OK "Authentication successful"
+#define TEXT_DENIED POLICY_AUTH_FAILED /* as explain prints it */
+#define TEXT_TEMP "Temporary authentication failure, try again later"
+
+struct auth_session {
+	LIST_ENTRY(auth_session) link;
+	struct ipc_peer *peer; /* NULL: cancelled, lives for the record only */
+	uint64_t sid;
+	const struct conf *conf;
+	const struct conf_listener *listener;
+	struct net_addr client;
+	char *helo, *tls_version, *tls_cipher;
+	bool tls;
+	struct auth_sasl *sasl;
+	struct auth_run run;
+	bool running;
+	int64_t asked_ms; /* when the last octets came: a no is counted from here */
+	struct ev_timer timer;
+	/* the answer */
+	enum verdict verdict;
+	uint16_t code;
+	const char *esc, *text; /* static, or in status */
+	const char *reason;
+	char reason_text[AUTH_REASON_MAX];
+	struct status status;
+	char principal[ADDR_TEXT];
+	const char *ou, *backend;
+	bool name_known;
+};
+
+static LIST_HEAD(, auth_session) buckets[BUCKETS];
+static struct auth_session_stats stats;
+static void (*on_end)(void);
+
+static size_t
+bucket_of(const struct ipc_peer *p, uint64_t sid)
+{
+	uint64_t h = sid * UINT64_C(0x9e3779b97f4a7c15) + ipc_peer_instance(p);
+
+	return (size_t)(h >> 40) % BUCKETS;
+}
+
+static struct auth_session *
+find(const struct ipc_peer *p, uint64_t sid)
+{
+	struct auth_session *s;
+
+	LIST_FOREACH(s, &buckets[bucket_of(p, sid)], link)
+		if (s->peer == p && s->sid == sid)
+			return s;
+	return NULL;
+}
+
+static void
+session_free(struct auth_session *s)
+{
+	LIST_REMOVE(s, link);
+	ev_timer_clear(&s->timer);
+	auth_run_clear(&s->run);
+	auth_sasl_free(s->sasl);
+	status_clear(&s->status);
+	free(s->helo);
+	free(s->tls_version);
+	free(s->tls_cipher);
+	free(s);
+	stats.open--;
+	if (on_end != NULL)
+		on_end();
+}
+
+static void
+session_reply(struct auth_session *s)
+{
+	bool ok = s->verdict == V_OK;
+	struct ipc_auth_res m = {
+	    .sid = s->sid,
+	    .verdict = (uint8_t)s->verdict,
+	    .code = s->code,
+	    .esc = span_of(s->esc),
+	    .text = span_of(s->text),
+	    .login = span_of(ok ? auth_sasl_login(s->sasl) : ""),
+	    .principal = span_of(ok ? s->principal : ""),
+	    .ou = span_of(ok ? s->ou : ""),
+	    .backend = span_of(ok ? s->backend : ""),
+	    .mech = span_of(s->sasl == NULL ? "" : auth_sasl_mech(s->sasl)),
+	};
+
+	(void)ipc_send_auth_res(s->peer, -1, &m);
+}
+
+static void
+session_on_delay(void *arg)
+{
+	struct auth_session *s = arg;
+
+	session_reply(s);
+	session_free(s);
+}
+
+static void
+session_report(struct auth_session *s)
+{
+	const struct auth_report r = {
+	    .sid = s->sid,
+	    .client = s->client,
+	    .listener = s->listener->title,
+	    .helo = s->helo,
+	    .tls_version = s->tls_version,
+	    .tls_cipher = s->tls_cipher,
+	    .mech = s->sasl == NULL ? "" : auth_sasl_mech(s->sasl),
+	    .login = s->sasl == NULL ? "" : auth_sasl_login(s->sasl),
+	    .name_known = s->name_known,
+	    .authzid = s->sasl == NULL ? "" : auth_sasl_authzid(s->sasl),
+	    .principal = s->verdict == V_OK ? s->principal : "",
+	    .ou = s->ou,
+	    .backend = s->backend,
+	    .reason = s->reason,
+	    .ms = (uint32_t)(auth_clock_ms() - s->asked_ms),
+	    .verdict = s->verdict,
+	};
+
+	auth_report_send(s->conf, &r);
+}
+
+static void
+count(const struct auth_session *s)
+{
+	if (s->verdict == V_OK)
+		stats.accepted++;
+	else if (s->verdict == V_TEMP)
+		stats.temporary++;
+	else if (s->code == 535)
+		stats.denied++;
+	else
+		stats.malformed++;
+}
+
+/*
+ * The end of an exchange: recorded now, answered now if it is a yes, else not before
+ * fail_delay has passed since the client's last octets. The session is gone or
+ * waits for its timer when this returns.
+ */
+static void
+session_end(struct auth_session *s)
+{
+	const struct auth_flow *f = auth_setup_flow(s->listener);
+	int64_t wait = 0;
+
+	ev_timer_clear(&s->timer);
+	session_report(s);
+	count(s);
+	if (s->peer == NULL) {
+		session_free(s);
+		return;
+	}
+	if (f != NULL && (s->code == 535 || s->verdict == V_TEMP))
+		wait = s->asked_ms + f->fail_delay_ms - auth_clock_ms();
+	if (wait > 0) {
+		ev_timer_set(&s->timer, wait, session_on_delay, s);
+		return;
+	}
+	session_reply(s);
+	session_free(s);
+}
+
+static void
+session_refuse(struct auth_session *s, unsigned code, const char *esc, const char *text,
+    const char *reason)
+{
+	s->verdict = code / 100 == 4 ? V_TEMP : V_PERM;
+	s->code = (uint16_t)code;
+	s->esc = esc;
+	s->text = text;
+	s->reason = reason;
+	session_end(s);
+}
+
+static void
+session_deny(struct auth_session *s, const char *reason)
+{
+	session_refuse(s, 535, "5.7.8", TEXT_DENIED, reason);
+}
+
+/* Who it is: the backend's own spelling, else the login. -1: there is no such form. */
+static int
+session_principal(struct auth_session *s)
+{
+	const char *name = s->run.check.name;
+
+	if (name[0] == '\0')
+		name = auth_sasl_login(s->sasl);
+	if (policy_principal(s->conf, s->listener, name, s->principal) == -1)
+		return -1;
+	const struct conf_ou *ou = policy_principal_ou(s->conf, s->principal);
+	s->ou = ou == NULL ? "" : ou->title;
+	return 0;
+}
+
+static void
+session_on_answer(struct auth_run *r, void *arg)
+{
+	struct auth_session *s = arg;
+
+	s->running = false;
+	s->name_known = r->user_known;
+	s->backend = r->source == NULL ? "" : r->source->title;
+	(void)str_copy(s->reason_text, sizeof(s->reason_text), r->check.reason);
+	switch (r->verdict) {
+	case V_OK:
+		if (session_principal(s) == -1) {
+			session_deny(s, "the name has no form as an address");
+			return;
+		}
+		s->verdict = V_OK;
+		s->code = 235;
+		s->esc = "2.7.0";
+		s->text = TEXT_OK;
+		s->reason = "";
+		session_end(s);
+		return;
+	case V_PERM:
+	case V_NEXT:
+		session_deny(s, s->reason_text);
+		return;
+	case V_TEMP:
+	case V__MAX:
+		break;
+	}
+	session_refuse(s, 454, "4.7.0", TEXT_TEMP, s->reason_text);
+}
+
+/* S1, S14, S15, C4: before any backend is asked. True: refused, and answered. */
+static bool
+session_refused_by_rule(struct auth_session *s)
+{
+	struct facts f = {
+	    .stage = AT_AUTH,
+	    .now_ms = ev_wall_ms(),
+	    .listener = s->listener->title,
+	    .client = s->client,
+	    .helo = s->helo,
+	    .tls = s->tls,
+	    .tls_version = s->tls_version,
+	    .tls_cipher = s->tls_cipher,
+	    .login = auth_sasl_login(s->sasl),
+	    .mech = auth_sasl_mech(s->sasl),
+	};
+	struct policy_result *r = xcallocarray(1, sizeof(*r));
+	bool refused;
+
+	policy_decide(s->conf, &f, r);
+	refused = r->verdict != V_OK && r->verdict != V_NEXT;
+	if (refused) {
+		(void)str_printf(s->reason_text, sizeof(s->reason_text), "rule %s %s",
+		    r->rule == NULL ? "?" : r->rule->id, r->rule == NULL ? "" : r->rule->name);
+		status_copy(&s->status, &r->status);
+	}
+	policy_result_clear(r);
+	free(r);
+	if (!refused)
+		return false;
+	stats.by_rule++;
+	if (s->status.code == 538 || s->status.code == 503)
+		session_refuse(s, s->status.code, s->status.code == 538 ? "5.7.11" : "5.5.1",
+		    s->status.text, s->reason_text);
+	else
+		session_deny(s, s->reason_text);
+	return true;
+}
+
+/* Name and password are there. */
+static void
+session_ask(struct auth_session *s)
+{
+	const struct auth_flow *f = auth_setup_flow(s->listener);
+	struct auth_check *c = &s->run.check;
+	struct secret *password = auth_sasl_password(s->sasl);
+
+	if (session_refused_by_rule(s))
+		return;
+	if (f == NULL) {
+		session_refuse(s, 454, "4.7.0", TEXT_TEMP, "the listener has no auth_flow");
+		return;
+	}
+	(void)str_copy(c->login, sizeof(c->login), auth_sasl_login(s->sasl));
+	if (policy_principal(s->conf, s->listener, c->login, c->address) == -1)
+		c->address[0] = '\0';
+	c->password = *password; /* moved */
+	*password = (struct secret){NULL, 0};
+	c->client = s->client;
+	s->run.flow = f;
+	s->run.fn = session_on_answer;
+	s->run.arg = s;
+	s->running = true;
+	auth_run_start(&s->run);
+}
+
+static void
+session_on_idle(void *arg)
+{
+	struct auth_session *s = arg;
+
+	session_refuse(s, 454, "4.7.0", TEXT_TEMP, "the exchange took too long");
+}
+
+static void
+session_take(struct auth_session *s, enum sasl_outcome outcome)
+{
+	switch (outcome) {
+	case SASL_OUT_CHALLENGE: {
+		struct ipc_auth_res m = {
+		    .sid = s->sid,
+		    .more = 1,
+		    .challenge = auth_sasl_challenge(s->sasl),
+		    .code = 334,
+		};
+
+		(void)ipc_send_auth_res(s->peer, -1, &m);
+		ev_timer_set(&s->timer, EXCHANGE_MS, session_on_idle, s);
+		return;
+	}
+	case SASL_OUT_CREDENTIALS:
+		session_ask(s);
+		return;
+	case SASL_OUT_MALFORMED:
+		session_refuse(s, 501, "5.5.2", "Malformed authentication message",
+		    auth_sasl_reason(s->sasl));
+		return;
+	case SASL_OUT_REFUSED:
+		session_deny(s, auth_sasl_reason(s->sasl));
+		return;
+	case SASL_OUT_NO_MECH:
+		session_refuse(s, 504, "5.5.4", "Mechanism not available, use PLAIN or LOGIN",
+		    auth_sasl_reason(s->sasl));
+		return;
+	case SASL_OUT_FAILED:
+		break;
+	}
+	session_refuse(s, 454, "4.7.0", TEXT_TEMP, auth_sasl_reason(s->sasl));
+}
+
+/* A reply without a session: none could be made, or it is gone. */
+static void
+reply_temp(struct ipc_peer *p, uint64_t sid)
+{
+	struct ipc_auth_res m = {.sid = sid,
+	    .verdict = V_TEMP,
+	    .code = 454,
+	    .esc = span_of("4.7.0"),
+	    .text = span_of(TEXT_TEMP)};
+
+	(void)ipc_send_auth_res(p, -1, &m);
+}
+
+static const struct conf_listener *
+find_listener(const struct conf *c, struct span title)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_listener; i++)
+		if (span_eq(title, c->listener_blocks[i].title))
+			return &c->listener_blocks[i];
+	return NULL;
+}
+
+int
+auth_session_start(const struct conf *c, struct ipc_peer *p, const struct ipc_auth_start *m)
+{
+	const struct conf_listener *l = find_listener(c, m->listener);
+	struct auth_session *s;
+
+	if (l == NULL || find(p, m->sid) != NULL)
+		return -1;
+	if (stats.open >= AUTH_SESSIONS_MAX) {
+		reply_temp(p, m->sid);
+		return 0;
+	}
+	s = xcallocarray(1, sizeof(*s));
+	s->peer = p;
+	s->sid = m->sid;
+	s->conf = c;
+	s->listener = l;
+	s->client = m->client;
+	s->helo = span_dup(m->helo);
+	s->tls = m->tls != 0;
+	s->tls_version = span_dup(m->tls_version);
+	s->tls_cipher = span_dup(m->tls_cipher);
+	s->ou = s->backend = s->reason = "";
+	s->asked_ms = auth_clock_ms();
+	LIST_INSERT_HEAD(&buckets[bucket_of(p, m->sid)], s, link);
+	stats.open++;
+	stats.started++;
+	/* S1: the front offers and takes nothing here; believed by no one but checked by both */
+	if (l->auth == LISTENER_AUTH_OFF) {
+		session_refuse(s, 503, "5.5.1", "AUTH is not available here", "auth = off");
+		return 0;
+	}
+	if (l->auth == LISTENER_AUTH_ENCRYPTED && !s->tls) {
+		session_refuse(s, 538, "5.7.11", "Start TLS first, then AUTH", "no TLS");
+		return 0;
+	}
+	s->sasl = auth_sasl_new(true);
+	if (s->sasl == NULL)
+		session_refuse(s, 454, "4.7.0", TEXT_TEMP, "the SASL library failed");
+	else
+		session_take(s,
+		    auth_sasl_start(s->sasl, m->mech, m->has_initial != 0 ? &m->initial : NULL));
+	return 0;
+}
+
+int
+auth_session_step(struct ipc_peer *p, const struct ipc_auth_step *m)
+{
+	struct auth_session *s = find(p, m->sid);
+
+	if (s == NULL) { /* begun with a process that died: the client may begin anew */
+		reply_temp(p, m->sid);
+		return 0;
+	}
+	if (s->running || s->sasl == NULL || s->code != 0)
+		return -1;
+	s->asked_ms = auth_clock_ms();
+	ev_timer_clear(&s->timer);
+	session_take(s, auth_sasl_step(s->sasl, m->response));
+	return 0;
+}
+
+int
+auth_session_cancel(struct ipc_peer *p, uint64_t sid)
+{
+	struct auth_session *s = find(p, sid);
+
+	if (s == NULL)
+		return 0; /* our answer and the cancel crossed */
+	if (s->running) {
+		/* The check ends and is recorded; the front may use the sid again. */
+		s->peer = NULL;
+		return 0;
+	}
+	session_free(s);
+	return 0;
+}
+
+void
+auth_session_peer_down(struct ipc_peer *p)
+{
+	struct auth_session *s, *next;
+	size_t i;
+
+	for (i = 0; i < BUCKETS; i++)
+		for (s = LIST_FIRST(&buckets[i]); s != NULL; s = next) {
+			next = LIST_NEXT(s, link);
+			if (s->peer != p)
+				continue;
+			if (s->running)
+				s->peer = NULL;
+			else
+				session_free(s);
+		}
+}
+
+const struct auth_session_stats *
+auth_session_stats(void)
+{
+	return &stats;
+}
+
+void
+auth_session_on_end(void (*fn)(void))
+{
+	on_end = fn;
+}

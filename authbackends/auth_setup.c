@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Makes the backends and flows of process auth from the configuration: opens each
+ * backend once, whatever number of flows name it, and gives each its own workers.
+ * Must open everything before the process gives up its rights.
+ */
+#include "authbackends/auth_setup.h"
+
+#include "base/list.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define QUEUE_MAX 1000u	      /* checks that wait for a worker of one backend */
+#define DEFAULT_CONCURRENCY 8 /* of a backend without a block, as in conf_options.def */
+#define DEFAULT_TIMEOUT_MS 5000
+
+static const struct conf *our_conf;
+static struct auth_source *sources;
+static unsigned *source_threads;
+static size_t n_sources;
+static struct auth_flow *flows;
+static long processors = 1;
+
+static struct auth_source *
+find_source(const char *title)
+{
+	size_t i;
+
+	for (i = 0; i < n_sources; i++)
+		if (strcmp(sources[i].title, title) == 0)
+			return &sources[i];
+	return NULL;
+}
+
+static int
+add_source(const char *title, const struct conf_backend *b, char *err, size_t errsize)
+{
+	struct auth_source *s = &sources[n_sources];
+	int64_t threads = b == NULL ? DEFAULT_CONCURRENCY : b->concurrency;
+
+	s->kind = b == NULL ? authbackend_kind_by_name(title) : authbackend_kind(b->type);
+	if (s->kind == NULL) {
+		(void)str_printf(err, errsize, "there is no backend \"%s\"", title);
+		return -1;
+	}
+	s->title = title;
+	s->timeout_ms = b == NULL ? DEFAULT_TIMEOUT_MS : b->timeout;
+	if (s->kind->open(our_conf, b, &s->self, err, errsize) == -1)
+		return -1;
+	/* More threads than processors would only make each hash slower, and the loop too. */
+	if (s->kind->cpu_bound && threads > processors)
+		threads = processors;
+	source_threads[n_sources++] = (unsigned)threads;
+	return 0;
+}
+
+static int
+make_flow(struct auth_flow *f, const struct conf_auth_flow *block, char *err, size_t errsize)
+{
+	size_t i;
+
+	f->title = block->title;
+	f->stop_on_no = block->on_no == FLOW_NO_STOP;
+	f->next_on_unavailable = block->on_unavailable == FLOW_UNAVAILABLE_NEXT;
+	f->deadline_ms = block->deadline;
+	f->fail_delay_ms = block->fail_delay;
+	for (i = 0; i < block->chain.n && i < AUTH_CHAIN_MAX; i++) {
+		const char *title = block->chain.v[i];
+
+		if (find_source(title) == NULL &&
+		    add_source(title, conf_backend_find(our_conf, title), err, errsize) == -1)
+			return -1;
+		f->chain[f->n++] = find_source(title);
+	}
+	return 0;
+}
+
+int
+auth_setup_open(const struct conf *conf, char *err, size_t errsize)
+{
+	size_t i, most = 0;
+
+	our_conf = conf;
+	processors = sysconf(_SC_NPROCESSORS_ONLN);
+	if (processors < 1)
+		processors = 1;
+	for (i = 0; i < conf->n_auth_flow; i++)
+		most += conf->auth_flow_blocks[i].chain.n;
+	/* never moved: flows point into it */
+	sources = xcallocarray(most + 1, sizeof(*sources));
+	source_threads = xcallocarray(most + 1, sizeof(*source_threads));
+	flows = xcallocarray(conf->n_auth_flow + 1, sizeof(*flows));
+	for (i = 0; i < conf->n_auth_flow; i++)
+		if (make_flow(&flows[i], &conf->auth_flow_blocks[i], err, errsize) == -1)
+			return -1;
+	return 0;
+}
+
+void
+auth_setup_start(void)
+{
+	size_t i;
+
+	for (i = 0; i < n_sources; i++)
+		sources[i].pool = auth_pool_new(source_threads[i], QUEUE_MAX);
+}
+
+void
+auth_setup_close(void)
+{
+	size_t i;
+
+	for (i = 0; i < n_sources; i++) {
+		auth_pool_free(sources[i].pool);
+		sources[i].kind->close(sources[i].self);
+	}
+	free(sources);
+	free(source_threads);
+	free(flows);
+	sources = NULL;
+	source_threads = NULL;
+	flows = NULL;
+	n_sources = 0;
+}
+
+const struct auth_flow *
+auth_setup_flow(const struct conf_listener *l)
+{
+	if (l->flow_block == NULL || flows == NULL)
+		return NULL;
+	return &flows[l->flow_block - our_conf->auth_flow_blocks];
+}
+
+struct auth_source *
+auth_setup_sources(size_t *n)
+{
+	*n = n_sources;
+	return sources;
+}
+
+void
+auth_setup_tick(void (*want_file)(const char *path))
+{
+	size_t i;
+
+	for (i = 0; i < n_sources; i++)
+		if (sources[i].kind->tick != NULL)
+			sources[i].kind->tick(sources[i].self, want_file);
+}
+
+void
+auth_setup_on_file(const char *path, int fd, int error)
+{
+	size_t i;
+
+	/* two backends may name one file: each gets a descriptor of its own */
+	for (i = 0; i < n_sources; i++) {
+		int copy = fd == -1 ? -1 : dup(fd);
+
+		if (sources[i].kind->on_file == NULL ||
+		    !sources[i].kind->on_file(sources[i].self, path, copy, error))
+			if (copy != -1)
+				close(copy);
+	}
+	if (fd != -1)
+		close(fd);
+}

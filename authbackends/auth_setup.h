@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef SUBMITD_AUTH_SETUP_H
+#define SUBMITD_AUTH_SETUP_H
+
+#include "authbackends/auth_flow.h"
+#include "conf/conf.h"
+
+/*
+ * The backends and flows of a configuration. One set per process, for its life.
+ * open: with the supervisor's rights, before there is a loop. start: in the loop.
+ */
+int auth_setup_open(const struct conf *, char *err, size_t errsize);
+void auth_setup_start(void);
+void auth_setup_close(void);
+
+/* NULL when the listener has no flow. */
+const struct auth_flow *auth_setup_flow(const struct conf_listener *);
+struct auth_source *auth_setup_sources(size_t *n);
+
+/* Lets backends look whether their files changed; on_file hands on what was opened. */
+void auth_setup_tick(void (*want_file)(const char *path));
+void auth_setup_on_file(const char *path, int fd, int error); /* takes fd */
+
+#endif

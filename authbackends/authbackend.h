@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef SUBMITD_AUTHBACKEND_H
+#define SUBMITD_AUTHBACKEND_H
+
+#include "authbackends/passwd_hash.h"
+#include "base/net.h"
+#include "base/secret.h"
+#include "conf/conf.h"
+#include "mail/addr.h"
+#include "mail/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define AUTH_NAME_MAX 255u
+#define AUTH_PASSWORD_MAX 1024u
+#define AUTH_REASON_MAX 120u
+
+/* One question to a backend. */
+struct auth_check {
+	char login[AUTH_NAME_MAX + 1]; /* as given; no control characters, no edge blanks, never empty */
+	char address[ADDR_TEXT];       /* login completed to a canonical address; "" where it has none */
+	struct secret password;	       /* never empty */
+	struct net_addr client;
+	int64_t deadline_ms; /* clock of ev_now_ms(); check() returns by then */
+
+	char hash[PASSWD_HASH_MAX + 1];	 /* from look() to check() */
+	char dummy[PASSWD_HASH_MAX + 1]; /* what a look-up of an unknown user would have cost; P3 */
+	bool hashed;			 /* a hash was computed */
+
+	char name[ADDR_TEXT];	      /* the backend's own spelling of the user; "" as asked */
+	char reason[AUTH_REASON_MAX]; /* why not, for the log: never shows what the client sent */
+};
+
+/*
+ * A kind of backend: one file and one row in backends.def.
+ *
+ * Verdicts: V_OK accept, V_NEXT unknown user, V_TEMP unavailable, V_PERM deny. Never
+ * decides what the chain does next, never sleeps, retries or logs a password.
+ */
+struct authbackend {
+	const char *name;
+	bool knows_users;    /* S17: its deny is final, and its V_NEXT means "no such user" */
+	bool cpu_bound;	     /* no more workers than processors */
+	/*
+	 * Once, still with the supervisor's rights. block is NULL for a backend that needs none.
+	 * The configuration outlives the backend. -1 with a text in err.
+	 */
+	int (*open)(const struct conf *, const struct conf_backend *block, void **self, char *err,
+	    size_t errsize);
+	/*
+	 * In the loop, must not block: true with the verdict when the answer is known at once, else
+	 * check() is asked on a worker. NULL: always a worker.
+	 */
+	bool (*look)(void *self, struct auth_check *, enum verdict *);
+	enum verdict (*check)(void *self, struct auth_check *); /* on a worker, blocks */
+	void (*close)(void *self);
+	/*
+	 * Every second in the loop; may be NULL. want_file(path) asks the supervisor to open it, the
+	 * answer comes to on_file: fd is -1 with an errno, else it is taken.
+	 */
+	void (*tick)(void *self, void (*want_file)(const char *path));
+	bool (*on_file)(void *self, const char *path, int fd, int error); /* false: not my path */
+};
+
+#define BACKEND(kind) extern const struct authbackend authbackend_##kind;
+#include "authbackends/backends.def"
+#undef BACKEND
+/* By the value of the option backend.type. */
+const struct authbackend *authbackend_kind(int type);
+const struct authbackend *authbackend_kind_by_name(const char *name);
+
+#endif

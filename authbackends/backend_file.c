@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Backend "file": lines of a name and a hash (S44). The file is read when the
+ * process starts, and again when it has changed: the supervisor opens it, a worker
+ * reads and indexes it, the loop swaps the tables, so that there is no moment
+ * without one. Process auth. A file that is gone or unreadable never empties the
+ * table that is in use.
+ */
+#include "authbackends/auth_worker.h"
+#include "authbackends/authbackend.h"
+#include "authbackends/passwd_table.h"
+
+#include "base/fs.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ASK_AGAIN_MS 30000 /* the supervisor owes an answer */
+#define LOAD_MAX_MS 600000
+
+/* What tells one content of the file from another. */
+struct stamp {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime;
+};
+
+struct file {
+	char *path, *title;
+	bool allow_plain;
+	struct passwd_table *table; /* used by the loop only */
+	struct stamp loaded;	    /* the content of table */
+	struct stamp seen;	    /* at the last look */
+	int64_t asked_ms;	    /* 0: no answer is due */
+	bool loading;
+	int error; /* of the last attempt, so that it is logged once */
+	struct auth_pool *loader;
+};
+
+struct load_job {
+	struct auth_job job; /* first */
+	struct file *file;
+	int fd;
+	struct stamp stamp;
+	struct passwd_table *table; /* NULL: error */
+	int error;
+};
+
+static bool
+stamp_get(int fd, struct stamp *out)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return false;
+	if (!S_ISREG(st.st_mode)) {
+		errno = EINVAL;
+		return false;
+	}
+	memset(out, 0, sizeof(*out));
+	out->dev = st.st_dev;
+	out->ino = st.st_ino;
+	out->size = st.st_size;
+	out->mtime = st.st_mtim;
+	return true;
+}
+
+static bool
+stamp_same(const struct stamp *a, const struct stamp *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+	    a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
+}
+
+/* NULL with errno. */
+static struct passwd_table *
+load_fd(int fd, bool allow_plain)
+{
+	struct buf text = BUF_INIT;
+
+	if (fs_read_fd(fd, PASSWD_TABLE_MAX_BYTES, &text) == -1) {
+		int error = errno;
+
+		buf_wipe(&text);
+		errno = error;
+		return NULL;
+	}
+	return passwd_table_parse(&text, allow_plain);
+}
+
+static void
+log_table(const struct file *f, const char *what)
+{
+	size_t n, total, i;
+	const struct passwd_finding *v = passwd_table_findings(f->table, &n, &total);
+	struct log_line l;
+
+	for (i = 0; i < n; i++) {
+		log_begin(&l, LOG_LEVEL_WARN, EV_BACKEND);
+		log_str(&l, LK_BACKEND_NAME, f->title);
+		log_str(&l, LK_FILE, f->path);
+		log_u64(&l, LK_LINE, v[i].line);
+		log_str(&l, LK_TEXT, v[i].text);
+		log_end(&l);
+	}
+	log_begin(&l, total > 0 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, EV_BACKEND);
+	log_str(&l, LK_BACKEND_NAME, f->title);
+	log_str(&l, LK_FILE, f->path);
+	log_str(&l, LK_STATE, what);
+	log_u64(&l, LK_COUNT, passwd_table_count(f->table));
+	if (total > 0)
+		log_u64(&l, LK_ERRORS, total); /* lines that were skipped */
+	log_end(&l);
+}
+
+/* Once per kind of trouble: the table that is in use stays. */
+static void
+log_trouble(struct file *f, int error)
+{
+	struct log_line l;
+
+	if (f->error == error)
+		return;
+	f->error = error;
+	log_begin(&l, LOG_LEVEL_ERROR, EV_BACKEND);
+	log_str(&l, LK_BACKEND_NAME, f->title);
+	log_str(&l, LK_FILE, f->path);
+	log_str(&l, LK_STATE, "kept");
+	log_str(&l, LK_TEXT, strerror(error));
+	log_end(&l);
+}
+
+static void
+file_close(void *self)
+{
+	struct file *f = self;
+
+	if (f == NULL)
+		return;
+	auth_pool_free(f->loader);
+	passwd_table_free(f->table);
+	free(f->path);
+	free(f->title);
+	free(f);
+}
+
+static int
+file_open(const struct conf *conf, const struct conf_backend *block, void **self, char *err,
+    size_t errsize)
+{
+	struct file *f = xcallocarray(1, sizeof(*f));
+	int fd = -1, result = -1;
+
+	(void)conf;
+	f->path = xstrdup(block->path);
+	f->title = xstrdup(block->title);
+	f->allow_plain = block->allow_plain;
+	if (f->path == NULL) {
+		(void)str_printf(err, errsize, "backend \"%s\": path is missing", f->title);
+		goto out;
+	}
+	/* not to hang on a FIFO */
+	fd = fs_open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+	if (fd == -1 || !stamp_get(fd, &f->loaded) ||
+	    (f->table = load_fd(fd, f->allow_plain)) == NULL) {
+		(void)str_printf(err, errsize, "backend \"%s\": cannot read %s: %s", f->title,
+		    f->path, strerror(errno));
+		goto out;
+	}
+	f->seen = f->loaded;
+	log_table(f, "loaded");
+	*self = f;
+	result = 0;
+out:
+	if (fd != -1)
+		fs_close(fd);
+	if (result == -1)
+		file_close(f);
+	return result;
+}
+
+static bool
+file_look(void *self, struct auth_check *c, enum verdict *v)
+{
+	struct file *f = self;
+	struct passwd_entry e;
+
+	if (c->dummy[0] == '\0')
+		(void)str_copy(c->dummy, sizeof(c->dummy), passwd_table_dummy(f->table));
+	*v = V_NEXT;
+	if (!passwd_table_find(f->table, span_of(c->login), &e) &&
+	    (c->address[0] == '\0' || !passwd_table_find(f->table, span_of(c->address), &e)))
+		return true;
+	(void)str_copy_span(c->name, sizeof(c->name), e.name);
+	*v = V_PERM;
+	switch (e.kind) {
+	case ENTRY_HASH:
+		if (str_copy_span(c->hash, sizeof(c->hash), e.secret) == 0)
+			return false;
+		*v = V_TEMP;
+		return true;
+	case ENTRY_PLAIN:
+		/* length is no secret worth more than the entry's own line */
+		if (e.secret.n == c->password.len &&
+		    CRYPTO_memcmp(e.secret.p, c->password.data, e.secret.n) == 0)
+			*v = V_OK;
+		else
+			(void)str_copy(c->reason, sizeof(c->reason), "wrong password");
+		return true;
+	case ENTRY_LOCKED:
+		(void)str_copy(c->reason, sizeof(c->reason), "the user is locked in the file");
+		return true;
+	}
+	return true;
+}
+
+static enum verdict
+file_check(void *self, struct auth_check *c)
+{
+	(void)self;
+	c->hashed = true;
+	if (passwd_hash_verify(c->hash, &c->password))
+		return V_OK;
+	(void)str_copy(c->reason, sizeof(c->reason), "wrong password");
+	return V_PERM;
+}
+
+static void
+load_work(struct auth_job *job)
+{
+	struct load_job *j = (struct load_job *)job;
+
+	j->table = load_fd(j->fd, j->file->allow_plain);
+	j->error = j->table == NULL ? errno : 0;
+}
+
+static void
+load_done(struct auth_job *job)
+{
+	struct load_job *j = (struct load_job *)job;
+	struct file *f = j->file;
+	struct stamp now;
+	struct passwd_table *old = f->table;
+
+	f->loading = false;
+	if (j->table == NULL) {
+		log_trouble(f, j->error != 0 ? j->error : EAGAIN);
+	} else if (!stamp_get(j->fd, &now) || !stamp_same(&now, &j->stamp)) {
+		/* written to while it was read: what was read may be torn; the next look takes it */
+		passwd_table_free(j->table);
+	} else {
+		f->table = j->table;
+		f->loaded = j->stamp;
+		f->error = 0;
+		passwd_table_free(old);
+		log_table(f, "reloaded");
+	}
+	close(j->fd);
+	free(j);
+}
+
+static bool
+file_on_file(void *self, const char *path, int fd, int error)
+{
+	struct file *f = self;
+	struct stamp now;
+	struct load_job *j;
+
+	if (strcmp(path, f->path) != 0)
+		return false;
+	f->asked_ms = 0;
+	if (fd == -1 || !stamp_get(fd, &now)) {
+		log_trouble(f, fd == -1 ? error : errno);
+		goto out;
+	}
+	if (stamp_same(&now, &f->loaded)) {
+		f->error = 0;
+		f->seen = now;
+		goto out;
+	}
+	/* Half written files are common: it must look the same twice before it is read. */
+	if (!stamp_same(&now, &f->seen)) {
+		f->seen = now;
+		goto out;
+	}
+	if (f->loading)
+		goto out;
+	if (f->loader == NULL)
+		f->loader = auth_pool_new(1, 1);
+	j = xcallocarray(1, sizeof(*j));
+	j->job.work = load_work;
+	j->job.done = load_done;
+	j->job.deadline_ms = auth_clock_ms() + LOAD_MAX_MS;
+	j->file = f;
+	j->fd = fd;
+	j->stamp = now;
+	if (auth_pool_submit(f->loader, &j->job) == -1) {
+		free(j);
+		goto out;
+	}
+	f->loading = true;
+	return true;
+out:
+	if (fd != -1)
+		close(fd);
+	return true;
+}
+
+static void
+file_tick(void *self, void (*want_file)(const char *path))
+{
+	struct file *f = self;
+	int64_t now = auth_clock_ms();
+
+	if (f->loading || (f->asked_ms != 0 && now - f->asked_ms < ASK_AGAIN_MS))
+		return;
+	f->asked_ms = now;
+	want_file(f->path);
+}
+
+const struct authbackend authbackend_file = {
+    .name = "file",
+    .knows_users = true,
+    .cpu_bound = true,
+    .open = file_open,
+    .look = file_look,
+    .check = file_check,
+    .close = file_close,
+    .tick = file_tick,
+    .on_file = file_on_file,
+};

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Backend "internal": the user blocks of the configuration (S18), with hashes from
+ * secret files that are read before the process gives up its rights. Process
+ * auth. Must never answer V_OK for a user whose smtp_auth is off, or who comes
+ * from a network that is not his.
+ */
+#include "authbackends/authbackend.h"
+
+#include "base/fs.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECRET_FILE_MAX 4096u
+
+struct internal {
+	const struct conf *conf;
+	char **hashes; /* one per user block, NULL where it has no secret */
+	char dummy[PASSWD_HASH_MAX + 1];
+};
+
+/* The first line of the file, without white space around it. */
+static int
+read_hash(const struct conf_user *u, char **hash, char *err, size_t errsize)
+{
+	struct buf text = BUF_INIT;
+	struct span line, rest;
+	enum passwd_kind kind;
+	const char *path = u->secret, *wrong;
+	int result = -1;
+
+	if (strncmp(path, "file:", 5) == 0)
+		path += 5;
+	if (fs_read_file(path, SECRET_FILE_MAX, &text) == -1) {
+		(void)str_printf(err, errsize, "%s:%u: user \"%s\": cannot read %s: %s",
+		    u->where.file, u->where.line, u->title, path, strerror(errno));
+		goto out;
+	}
+	rest = buf_span(&text);
+	line = span_cut(&rest, '\n');
+	if (line.n > 0 && line.p[line.n - 1] == '\r')
+		line.n--;
+	line = span_trim(line);
+	if ((wrong = passwd_hash_check(line, &kind)) != NULL) {
+		(void)str_printf(err, errsize, "%s:%u: user \"%s\": %s: %s (submitctl passwd makes one)",
+		    u->where.file, u->where.line, u->title, path, wrong);
+		goto out;
+	}
+	*hash = span_dup(line);
+	result = 0;
+out:
+	buf_wipe(&text);
+	return result;
+}
+
+static void
+internal_close(void *self)
+{
+	struct internal *in = self;
+	size_t i;
+
+	if (in == NULL)
+		return;
+	for (i = 0; in->hashes != NULL && i < in->conf->n_user; i++) {
+		if (in->hashes[i] != NULL)
+			explicit_bzero(in->hashes[i], strlen(in->hashes[i]));
+		free(in->hashes[i]);
+	}
+	free(in->hashes);
+	free(in);
+}
+
+/* The hash whose cost most users have. Few kinds are in use: counting pairs with the first ones is enough. */
+static void
+choose_dummy(struct internal *in)
+{
+	const char *seen[16];
+	size_t count[16] = {0}, n = 0, i, k, best = 0;
+
+	for (i = 0; i < in->conf->n_user; i++) {
+		if (in->hashes[i] == NULL)
+			continue;
+		for (k = 0; k < n; k++) {
+			struct span a = passwd_hash_cost(seen[k]);
+			struct span b = passwd_hash_cost(in->hashes[i]);
+
+			if (a.n == b.n && memcmp(a.p, b.p, a.n) == 0)
+				break;
+		}
+		if (k == n && n < 16)
+			seen[n++] = in->hashes[i];
+		if (k < n && ++count[k] > count[best])
+			best = k;
+	}
+	if (n > 0)
+		(void)str_copy(in->dummy, sizeof(in->dummy), seen[best]);
+}
+
+static int
+internal_open(const struct conf *conf, const struct conf_backend *block, void **self, char *err,
+    size_t errsize)
+{
+	struct internal *in = xcallocarray(1, sizeof(*in));
+	size_t i;
+
+	(void)block;
+	in->conf = conf;
+	in->hashes = xcallocarray(conf->n_user + 1, sizeof(*in->hashes));
+	for (i = 0; i < conf->n_user; i++)
+		if (conf->user_blocks[i].secret != NULL &&
+		    read_hash(&conf->user_blocks[i], &in->hashes[i], err, errsize) == -1) {
+			internal_close(in);
+			return -1;
+		}
+	choose_dummy(in);
+	*self = in;
+	return 0;
+}
+
+static bool
+client_allowed(const struct conf_user *u, const struct net_addr *client)
+{
+	size_t i;
+
+	if (u->n_client_nets == 0)
+		return true;
+	for (i = 0; i < u->n_client_nets; i++)
+		if (net_cidr_match(&u->client_nets[i], client))
+			return true;
+	return false;
+}
+
+static bool
+internal_look(void *self, struct auth_check *c, enum verdict *v)
+{
+	struct internal *in = self;
+	const struct conf_user *u = NULL;
+	const char *hash;
+
+	if (c->dummy[0] == '\0')
+		(void)str_copy(c->dummy, sizeof(c->dummy), in->dummy);
+	if (c->address[0] != '\0')
+		u = conf_user_find(in->conf, c->address);
+	if (u == NULL)
+		u = conf_user_find(in->conf, c->login);
+	if (u == NULL) {
+		*v = V_NEXT;
+		return true;
+	}
+	(void)str_copy(c->name, sizeof(c->name), u->title);
+	*v = V_PERM;
+	if (u->smtp_auth == SMTP_AUTH_OFF) {
+		(void)str_copy(c->reason, sizeof(c->reason), "smtp_auth of the user is off");
+		return true;
+	}
+	if (!client_allowed(u, &c->client)) {
+		(void)str_copy(c->reason, sizeof(c->reason),
+		    "the client's address is not among the user's clients");
+		return true;
+	}
+	hash = in->hashes[u - in->conf->user_blocks];
+	if (hash == NULL) { /* a block that only says what the user may: another backend has the password */
+		c->name[0] = '\0';
+		*v = V_NEXT;
+		return true;
+	}
+	(void)str_copy(c->hash, sizeof(c->hash), hash);
+	return false;
+}
+
+static enum verdict
+internal_check(void *self, struct auth_check *c)
+{
+	(void)self;
+	c->hashed = true;
+	if (passwd_hash_verify(c->hash, &c->password))
+		return V_OK;
+	(void)str_copy(c->reason, sizeof(c->reason), "wrong password");
+	return V_PERM;
+}
+
+const struct authbackend authbackend_internal = {
+    .name = "internal",
+    .knows_users = true,
+    .cpu_bound = true,
+    .open = internal_open,
+    .look = internal_look,
+    .check = internal_check,
+    .close = internal_close,
+};
