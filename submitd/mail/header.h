@@ -20,9 +20,9 @@ struct header_info {
 	bool has_8bit;		 /* any byte >= 0x80 */
 	bool malformed;		 /* a line that is no field and no continuation, before the empty line */
 	size_t valid_bytes;	 /* where a malformed line begins: everything behind it is body (RFC 5322 3.5, as MUAs do) */
-	struct addr from[HEADER_MAX_FROM]; /* every address of From and Sender fields */
+	struct addr from[HEADER_MAX_FROM]; /* every address of From and Sender fields; domain is "" where it lacks */
 	unsigned n_from;
-	bool from_unparsable;	 /* some From or Sender could not be read, or there are more than HEADER_MAX_FROM */
+	bool from_unparsable;	 /* some From or Sender could not be read, has no address, or there are more than HEADER_MAX_FROM */
 	struct span from_text, subject, message_id; /* raw unfolded-by-nobody values in the block, first field of the name */
 };
 void header_scan(struct span block, struct header_info *);
@@ -32,7 +32,10 @@ void header_decode_text(struct span raw, size_t max, struct buf *out);
 /* First field of that name (case-insensitive); empty span with p NULL when there is none. */
 struct span header_find(struct span block, const char *name);
 
-/* RFC 6409 fix-ups while copying the block to out. */
+/*
+ * RFC 6409 fix-ups while copying the block to out: its first valid_bytes only. Where that is not all of it,
+ * the caller writes the empty line and then the rest of the block as the beginning of the body.
+ */
 struct header_fix {
 	bool add_date, add_message_id, drop_bcc; /* add_ only where missing */
 	int64_t now_ms;
