@@ -25,7 +25,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RESTART_MAX_MS 30000
 #define RESTART_CALM_MS 60000
 #define STOP_MS 25000
 #define HARD_MS 5000
@@ -42,181 +41,7 @@ static enum { RUNNING, DRAIN_FRONTS, DRAIN_WORK, DRAIN_REST } phase;
 static struct ev_timer stop_timer, cert_timer;
 static int64_t cert_stamp;
 
-static void start_child(struct child *);
 static void advance_stop(void);
-
-/* ---- who talks to whom ----------------------------------------------------------------------- */
-
-static const struct {
-	enum role a, b;
-} edges[] = {
-    {ROLE_FRONT, ROLE_AUTH},
-    {ROLE_FRONT, ROLE_QUEUE},
-    {ROLE_DELIVER, ROLE_QUEUE},
-    {ROLE_AUTH, ROLE_LEDGER},
-    {ROLE_QUEUE, ROLE_LEDGER},
-    {ROLE_CONTROL, ROLE_QUEUE},
-    {ROLE_CONTROL, ROLE_LEDGER},
-    {ROLE_CONTROL, ROLE_AUTH},
-    {ROLE_CONTROL, ROLE_FRONT},
-    {ROLE_CONTROL, ROLE_DELIVER},
-};
-
-static bool
-are_connected(const struct child *a, const struct child *b)
-{
-	for (size_t i = 0; i < ARRAY_LEN(edges); i++) {
-		if ((edges[i].a != a->role || edges[i].b != b->role) &&
-		    (edges[i].a != b->role || edges[i].b != a->role))
-			continue;
-		/* a generation talks only to its own auth */
-		return a->generation == 0 || b->generation == 0 || a->generation == b->generation;
-	}
-	return false;
-}
-
-static void
-send_peer(struct child *to, const struct child *other, int fd)
-{
-	struct ipc_proc_peer m = {.role = (uint8_t)other->role,
-	    .instance = (uint8_t)other->instance,
-	    .generation = other->generation};
-
-	(void)ipc_send_proc_peer(to->peer, fd, &m);
-}
-
-static void
-connect_child(struct child *c)
-{
-	struct child *other;
-	int fds[2];
-
-	TAILQ_FOREACH (other, &children, entry) {
-		if (other == c || other->peer == NULL || !are_connected(c, other))
-			continue;
-		if (net_socketpair(fds) == -1) {
-			log_note(LOG_LEVEL_ERROR, "socketpair: %s", strerror(errno));
-			return;
-		}
-		send_peer(c, other, fds[0]);
-		send_peer(other, c, fds[1]);
-	}
-}
-
-/* ---- children -------------------------------------------------------------------------------- */
-
-static void
-log_child(const struct child *c, enum log_level level, const char *state, int status)
-{
-	struct log_line l;
-
-	log_begin(&l, level, EV_PROCESS);
-	log_str(&l, LK_STATE, state);
-	log_str(&l, LK_ROLE, role_name(c->role));
-	log_u64(&l, LK_INSTANCE, c->instance);
-	log_u64(&l, LK_GENERATION, c->generation);
-	log_i64(&l, LK_PID, c->pid);
-	if (status != 0 && WIFSIGNALED(status))
-		log_i64(&l, LK_SIGNAL, WTERMSIG(status));
-	else if (status != 0)
-		log_i64(&l, LK_STATUS, WEXITSTATUS(status));
-	if (status != 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
-		log_str(&l, LK_REASON, "a system call that its sandbox forbids");
-	log_end(&l);
-}
-
-/* In the child: everything open but what it needs is closed. */
-static void
-close_others(int own)
-{
-	int keep[LOG_MAX_TARGETS + 4 + 1024], n = 0, fds[LOG_MAX_TARGETS];
-	size_t n_log = log_fds(fds);
-
-	keep[n++] = own;
-	for (size_t i = 0; i < n_log; i++)
-		keep[n++] = fds[i];
-	for (size_t i = 0; i < listens.n && n < (int)ARRAY_LEN(keep); i++)
-		keep[n++] = listens.v[i].fd;
-	int from = STDERR_FILENO + 1;
-	for (;;) {
-		int next = INT32_MAX;
-		for (int i = 0; i < n; i++)
-			if (keep[i] >= from && keep[i] < next)
-				next = keep[i];
-		if (next > from)
-			(void)close_range((unsigned)from,
-			    (unsigned)(next == INT32_MAX ? INT32_MAX : next - 1), 0);
-		if (next == INT32_MAX)
-			return;
-		from = next + 1;
-	}
-}
-
-static void
-start_child(struct child *c)
-{
-	int fds[2];
-
-	if (net_socketpair(fds) == -1) {
-		log_note(LOG_LEVEL_ERROR, "socketpair: %s", strerror(errno));
-		return;
-	}
-	log_flush();
-	c->pid = fork();
-	if (c->pid == -1) {
-		log_note(LOG_LEVEL_ERROR, "fork: %s", strerror(errno));
-		close(fds[0]);
-		close(fds[1]);
-		return;
-	}
-	if (c->pid == 0) {
-		ev_after_fork();
-		ipc_after_fork();
-		close_others(fds[1]);
-		if (c->role != ROLE_FRONT)
-			for (size_t i = 0; i < listens.n; i++)
-				close(listens.v[i].fd);
-		struct proc_child child = {.role = c->role,
-		    .instance = c->instance,
-		    .generation = c->generation,
-		    .conf = conf,
-		    .fd = fds[1],
-		    .sockets = listens.v,
-		    .n_sockets = c->role == ROLE_FRONT ? listens.n : 0};
-		proc_child_main(&child);
-	}
-	close(fds[1]);
-	c->started = ev_now_ms();
-	c->ready = false;
-	c->peer = ipc_peer_new(fds[0], c->role, c->instance, c->generation);
-	ipc_peer_set_data(c->peer, c);
-	log_child(c, LOG_LEVEL_DEBUG, "started", 0);
-	connect_child(c);
-}
-
-static void
-restart_fired(void *arg)
-{
-	struct child *c = arg;
-
-	start_child(c);
-	if (c->pid == -1)
-		ev_timer_set(&c->restart, RESTART_MAX_MS, restart_fired, c);
-}
-
-static void
-new_child(enum role role, unsigned instance, uint64_t gen)
-{
-	struct child *c = xcallocarray(1, sizeof(*c));
-
-	c->role = role;
-	c->instance = instance;
-	c->generation = gen;
-	TAILQ_INSERT_TAIL(&children, c, entry);
-	start_child(c);
-	if (c->pid == -1)
-		ev_timer_set(&c->restart, RESTART_MAX_MS, restart_fired, c);
-}
 
 static unsigned
 wanted(int64_t configured)
@@ -233,48 +58,11 @@ start_generation(void)
 {
 	generation++;
 	conf->generation = generation;
-	new_child(ROLE_AUTH, 0, generation);
+	child_new(ROLE_AUTH, 0, generation);
 	for (unsigned i = 0; i < wanted(conf->server->delivers); i++)
-		new_child(ROLE_DELIVER, i, generation);
+		child_new(ROLE_DELIVER, i, generation);
 	for (unsigned i = 0; i < wanted(conf->server->fronts); i++)
-		new_child(ROLE_FRONT, i, generation);
-}
-
-static void
-send_drain(struct child *c, bool hard)
-{
-	struct ipc_proc_drain m = {.hard = hard};
-
-	if (hard && c->hard)
-		return;
-	if (c->draining && !hard)
-		return;
-	c->draining = true;
-	c->hard = hard;
-	if (c->peer != NULL)
-		(void)ipc_send_proc_drain(c->peer, -1, &m);
-}
-
-static void
-send_go(struct child *c)
-{
-	struct ipc_proc_go m = {.generation = c->generation};
-
-	c->gone_live = true;
-	(void)ipc_send_proc_go(c->peer, -1, &m);
-}
-
-/* How many children of that role and generation (0: any) are there. */
-static unsigned
-count(enum role role, uint64_t gen)
-{
-	struct child *c;
-	unsigned n = 0;
-
-	TAILQ_FOREACH (c, &children, entry)
-		if ((role == ROLE_ANY || c->role == role) && (gen == 0 || c->generation == gen))
-			n++;
-	return n;
+		child_new(ROLE_FRONT, i, generation);
 }
 
 /* An old generation goes in order: fronts, then who served them. */
@@ -287,8 +75,8 @@ drain_old(void)
 		if (c->generation == 0 || c->generation == generation)
 			continue;
 		if (c->role == ROLE_FRONT || c->role == ROLE_DELIVER ||
-		    count(ROLE_FRONT, c->generation) == 0)
-			send_drain(c, false);
+		    child_count(ROLE_FRONT, c->generation) == 0)
+			child_drain(c, false);
 	}
 }
 
@@ -304,7 +92,7 @@ all_ready(void)
 	}
 	TAILQ_FOREACH (c, &children, entry)
 		if (c->ready && !c->gone_live && !c->draining)
-			send_go(c);
+			child_go(c);
 	going = true;
 	drain_old();
 	ready_said = true;
@@ -336,7 +124,7 @@ on_ready(struct ipc_peer *p, struct ipc_in *in)
 	c->ready = true;
 	/* one that was restarted joins the others at once */
 	if (going && c->restarts > 0 && !c->draining)
-		send_go(c);
+		child_go(c);
 	all_ready();
 	return 0;
 }
@@ -346,7 +134,7 @@ child_ended(struct child *c, int status)
 {
 	bool expected = c->draining || phase != RUNNING;
 
-	log_child(c, expected ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, expected ? "ended" : "died",
+	child_log(c, expected ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, expected ? "ended" : "died",
 	    status == 0 && !expected ? 0 : status);
 	if (c->peer != NULL) {
 		struct ipc_peer *p = c->peer;
@@ -374,7 +162,7 @@ child_ended(struct child *c, int status)
 		c->delay_ms = 0;
 	c->restarts++;
 	c->gone_live = false;
-	ev_timer_set(&c->restart, c->delay_ms, restart_fired, c);
+	ev_timer_set(&c->restart, c->delay_ms, child_restart, c);
 	c->delay_ms = c->delay_ms == 0 ? 500 : c->delay_ms * 2;
 	if (c->delay_ms > RESTART_MAX_MS)
 		c->delay_ms = RESTART_MAX_MS;
@@ -468,7 +256,7 @@ supervisor_switch(struct conf *fresh, struct buf *raw, char *err, size_t errsize
 	/* at most two generations: one that still drains must go now */
 	TAILQ_FOREACH (c, &children, entry)
 		if (c->generation != 0 && c->generation != generation)
-			send_drain(c, true);
+			child_drain(c, true);
 	struct conf *old = conf;
 	conf = fresh;
 	buf_clear(&conf_raw);
@@ -489,6 +277,18 @@ const struct conf *
 supervisor_conf(void)
 {
 	return conf;
+}
+
+struct conf *
+supervisor_own_conf(void)
+{
+	return conf;
+}
+
+const struct listen_set *
+supervisor_listens(void)
+{
+	return &listens;
 }
 
 const char *
@@ -528,7 +328,7 @@ stop_fired(void *arg)
 	(void)arg;
 	log_note(LOG_LEVEL_WARN, "stopping takes too long: ending what is left");
 	TAILQ_FOREACH (c, &children, entry)
-		send_drain(c, true);
+		child_drain(c, true);
 	supervisor_kill_later(HARD_MS);
 }
 
@@ -538,19 +338,20 @@ advance_stop(void)
 {
 	struct child *c;
 
-	if (phase == DRAIN_FRONTS && count(ROLE_FRONT, 0) == 0)
+	if (phase == DRAIN_FRONTS && child_count(ROLE_FRONT, 0) == 0)
 		phase = DRAIN_WORK;
-	if (phase == DRAIN_WORK && count(ROLE_AUTH, 0) + count(ROLE_DELIVER, 0) == 0)
+	if (phase == DRAIN_WORK && child_count(ROLE_AUTH, 0) + child_count(ROLE_DELIVER, 0) == 0)
 		phase = DRAIN_REST;
-	if (phase == DRAIN_REST && count(ROLE_ANY, 0) == 0) {
+	if (phase == DRAIN_REST && child_count(ROLE_ANY, 0) == 0) {
 		ev_stop();
 		return;
 	}
 	TAILQ_FOREACH (c, &children, entry) {
 		if ((phase == DRAIN_FRONTS && c->role == ROLE_FRONT) ||
 		    (phase == DRAIN_WORK && (c->role == ROLE_AUTH || c->role == ROLE_DELIVER)) ||
-		    (phase == DRAIN_REST && (c->role == ROLE_QUEUE || count(ROLE_QUEUE, 0) == 0)))
-			send_drain(c, false);
+		    (phase == DRAIN_REST &&
+			(c->role == ROLE_QUEUE || child_count(ROLE_QUEUE, 0) == 0)))
+			child_drain(c, false);
 	}
 }
 
@@ -622,9 +423,9 @@ supervisor_run(const struct supervisor_options *options, struct conf *c, struct 
 	ev_signal(SIGTERM, on_sigterm, NULL);
 	ev_signal(SIGINT, on_sigterm, NULL);
 	ev_timer_set(&cert_timer, CERT_WATCH_MS, cert_watch, NULL);
-	new_child(ROLE_LEDGER, 0, 0);
-	new_child(ROLE_QUEUE, 0, 0);
-	new_child(ROLE_CONTROL, 0, 0);
+	child_new(ROLE_LEDGER, 0, 0);
+	child_new(ROLE_QUEUE, 0, 0);
+	child_new(ROLE_CONTROL, 0, 0);
 	start_generation();
 	ev_run();
 	log_note(LOG_LEVEL_INFO, "stopped");

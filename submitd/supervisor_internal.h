@@ -5,8 +5,9 @@
 #include "base/ev.h"
 #include "base/list.h"
 #include "proc_internal.h"
+#include "supervisor_sockets.h"
 
-/* Between supervisor.c and supervisor_requests.c. */
+/* Between supervisor.c, supervisor_child.c and supervisor_requests.c. */
 struct child {
 	TAILQ_ENTRY(child) entry;
 	enum role role;
@@ -19,10 +20,23 @@ struct child {
 	int64_t started, delay_ms;
 	struct ev_timer restart, kill;
 };
+#define RESTART_MAX_MS 30000 /* delay before the next try of a role that keeps dying */
 TAILQ_HEAD(children, child);
 extern struct children children;
 
+/* supervisor_child.c */
+void child_new(enum role, unsigned instance, uint64_t generation); /* and starts it */
+void child_start(struct child *);
+void child_restart(void *child); /* for its timer */
+void child_drain(struct child *, bool hard);
+void child_go(struct child *);
+void child_log(const struct child *, enum log_level, const char *state, int status);
+/* How many of that role and generation (0: any) there are. */
+unsigned child_count(enum role, uint64_t generation);
+
 const struct conf *supervisor_conf(void);
+struct conf *supervisor_own_conf(void); /* for a child, whose copy it is */
+const struct listen_set *supervisor_listens(void);
 const char *supervisor_conf_file(void);
 /* Puts a checked configuration in force: new generation, old one drains. Takes both; -1 with err: nothing changed. */
 int supervisor_switch(struct conf *, struct buf *raw, char *err, size_t errsize);

@@ -91,6 +91,12 @@ ev_stop(void)
 }
 
 void
+ev_restart(void)
+{
+	stopping = false;
+}
+
+void
 ev_done(void)
 {
 	if (base != NULL)

@@ -18,6 +18,7 @@ int ev_init(void);	     /* after fork; -1 with errno */
 void ev_after_fork(void);    /* in a child, before ev_init: lets go of the parent's loop */
 void ev_run(void);	     /* until ev_stop() */
 void ev_stop(void);
+void ev_restart(void);	     /* takes an ev_stop back: tests */
 void ev_done(void);	     /* frees the base; at exit, for leak checks */
 struct event_base *ev_base(void);
 

@@ -6,65 +6,28 @@
  * Must never call back after it said IO_EOF, IO_ERROR or IO_TIMEOUT.
  */
 #include "base/io.h"
-#include "base/ev.h"
+#include "base/io_internal.h"
 #include "base/log.h"
-#include "base/net.h"
 #include "base/str.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 
 #define READ_SIZE 65536u
 #define FINISH_MS 1000
 
-enum io_state {
-	IO_ST_CONNECTING = 0,
-	IO_ST_OPEN = 1,
-	IO_ST_HANDSHAKE = 2,
-	IO_ST_FINISHING = 3, /* our last words were said; the owner is gone */
-	IO_ST_DEAD = 4,
-};
-
-struct io {
-	int fd;
-	enum io_state state;
-	const struct io_ops *ops;
-	void *arg;
-	SSL *ssl;
-	struct tls_facts *facts; /* NULL without TLS */
-	struct event ev_read, ev_write;
-	struct ev_timer timer;
-	int64_t deadline; /* ev_now_ms() clock; 0: none */
-	int64_t timer_at;
-	struct ev_turn flush, resume;
-	struct buf out, kept;
-	char *error;
-	bool paused, want_drained, write_wanted, reading;
-	bool read_wants_write, write_wants_read;
-};
-
 static uint8_t shared[READ_SIZE];
-static const struct tls_facts no_tls;
 
 static void io_do_read(struct io *);
 static void io_do_write(struct io *);
-static void io_do_handshake(struct io *);
 
-static bool
-is_over(const struct io *io)
-{
-	return io->state == IO_ST_DEAD;
-}
-
-static void
-set_reading(struct io *io, bool on)
+void
+io_set_reading(struct io *io, bool on)
 {
 	if (io->reading == on)
 		return;
@@ -75,8 +38,8 @@ set_reading(struct io *io, bool on)
 		event_del(&io->ev_read);
 }
 
-static void
-set_writing(struct io *io, bool on)
+void
+io_set_writing(struct io *io, bool on)
 {
 	if (io->write_wanted == on)
 		return;
@@ -106,8 +69,8 @@ io_free(struct io *io)
 	if (io == NULL || io->state == IO_ST_DEAD)
 		return;
 	io->state = IO_ST_DEAD;
-	set_reading(io, false);
-	set_writing(io, false);
+	io_set_reading(io, false);
+	io_set_writing(io, false);
 	ev_timer_clear(&io->timer);
 	ev_turn_cancel(&io->flush);
 	ev_turn_cancel(&io->resume);
@@ -117,16 +80,15 @@ io_free(struct io *io)
 	ev_free_later(io, really_free);
 }
 
-/* The last callback of this connection. */
-static void
-fail(struct io *io, enum io_event what, const char *text)
+void
+io_fail(struct io *io, enum io_event what, const char *text)
 {
 	if (io->state == IO_ST_FINISHING) {
 		io_free(io);
 		return;
 	}
-	set_reading(io, false);
-	set_writing(io, false);
+	io_set_reading(io, false);
+	io_set_writing(io, false);
 	ev_timer_clear(&io->timer);
 	ev_turn_cancel(&io->resume);
 	io->paused = true;
@@ -134,22 +96,6 @@ fail(struct io *io, enum io_event what, const char *text)
 	io->error = xstrdup(text);
 	log_trace(TRACE_IO, "fd %d: %s", io->fd, text);
 	io->ops->on_event(io->arg, what);
-}
-
-static void
-fail_tls(struct io *io, const char *what)
-{
-	char why[160], text[256];
-	long verify = SSL_get_verify_result(io->ssl);
-
-	tls_error_text(why, sizeof(why));
-	if (verify != X509_V_OK && (SSL_get_verify_mode(io->ssl) & SSL_VERIFY_PEER) != 0)
-		snprintf(text, sizeof(text), "%s: certificate: %s", what,
-		    X509_verify_cert_error_string(verify));
-	else
-		snprintf(text, sizeof(text), "%s: %s", what, why);
-	/* the state of a failed TLS connection must not be used again, not even to shut it down */
-	fail(io, IO_ERROR, text);
 }
 
 static void
@@ -166,13 +112,14 @@ on_timer(void *arg)
 		ev_timer_set(&io->timer, io->deadline - now, on_timer, io);
 		return;
 	}
-	fail(io, IO_TIMEOUT, "timeout");
+	io->timed_out = true;
+	io_fail(io, IO_TIMEOUT, "timeout");
 }
 
 void
 io_deadline(struct io *io, int64_t ms)
 {
-	if (is_over(io))
+	if (io_is_over(io))
 		return;
 	if (ms <= 0) {
 		io->deadline = 0;
@@ -191,15 +138,15 @@ on_connected(struct io *io)
 	int err = 0;
 	socklen_t len = sizeof(err);
 
-	set_writing(io, false);
+	io_set_writing(io, false);
 	if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
 		err = errno;
 	if (err != 0) {
-		fail(io, IO_ERROR, strerror(err));
+		io_fail(io, IO_ERROR, strerror(err));
 		return;
 	}
 	io->state = IO_ST_OPEN;
-	set_reading(io, !io->paused);
+	io_set_reading(io, !io->paused);
 	io->ops->on_event(io->arg, IO_CONNECTED);
 }
 
@@ -232,7 +179,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	} else {
 		if (io->read_wants_write)
 			io_do_read(io);
-		if (!is_over(io))
+		if (!io_is_over(io))
 			io_do_write(io);
 	}
 }
@@ -249,10 +196,10 @@ io_new(int fd, bool connecting, const struct io_ops *ops, void *arg)
 	event_assign(&io->ev_write, ev_base(), fd, EV_WRITE | EV_PERSIST, on_writable, io);
 	if (connecting) {
 		io->state = IO_ST_CONNECTING;
-		set_writing(io, true);
+		io_set_writing(io, true);
 	} else {
 		io->state = IO_ST_OPEN;
-		set_reading(io, true);
+		io_set_reading(io, true);
 	}
 	return io;
 }
@@ -276,10 +223,10 @@ write_some(struct io *io)
 		if (done >= 0)
 			return done;
 		if (errno == EINTR || errno == EAGAIN) {
-			set_writing(io, true);
+			io_set_writing(io, true);
 			return 0;
 		}
-		fail(io, IO_ERROR, strerror(errno));
+		io_fail(io, IO_ERROR, strerror(errno));
 		return -1;
 	}
 	size_t done = 0;
@@ -288,17 +235,17 @@ write_some(struct io *io)
 		return (ssize_t)done;
 	switch (SSL_get_error(io->ssl, 0)) {
 	case SSL_ERROR_WANT_WRITE:
-		set_writing(io, true);
+		io_set_writing(io, true);
 		return 0;
 	case SSL_ERROR_WANT_READ:
 		io->write_wants_read = true;
-		set_reading(io, true);
+		io_set_reading(io, true);
 		return 0;
 	case SSL_ERROR_SYSCALL:
-		fail(io, IO_ERROR, errno == 0 ? "connection closed" : strerror(errno));
+		io_fail(io, IO_ERROR, errno == 0 ? "connection closed" : strerror(errno));
 		return -1;
 	default:
-		fail_tls(io, "TLS write");
+		io_fail_tls(io, "TLS write");
 		return -1;
 	}
 }
@@ -326,7 +273,7 @@ io_do_write(struct io *io)
 			return;
 		buf_consume(&io->out, (size_t)n);
 	}
-	set_writing(io, false);
+	io_set_writing(io, false);
 	if (io->out.cap > 4096 || io->state == IO_ST_FINISHING)
 		buf_clear(&io->out);
 	if (io->state == IO_ST_FINISHING) {
@@ -342,24 +289,32 @@ flush_turn(void *arg)
 {
 	struct io *io = arg;
 
-	if ((io->state == IO_ST_OPEN || io->state == IO_ST_FINISHING) && !io->write_wanted &&
+	if (io->state == IO_ST_HANDSHAKE)
+		io_do_handshake(io);
+	else if ((io->state == IO_ST_OPEN || io->state == IO_ST_FINISHING) && !io->write_wanted &&
 	    !io->write_wants_read)
 		io_do_write(io);
 }
 
 void
+io_schedule_flush(struct io *io)
+{
+	ev_turn_schedule(&io->flush, flush_turn, io);
+}
+
+void
 io_write(struct io *io, const void *p, size_t n)
 {
-	if (is_over(io) || n == 0)
+	if (io_is_over(io) || n == 0)
 		return;
 	buf_add(&io->out, p, n);
-	ev_turn_schedule(&io->flush, flush_turn, io);
+	io_schedule_flush(io);
 }
 
 void
 io_write_buf(struct io *io, struct buf *b)
 {
-	if (is_over(io)) {
+	if (io_is_over(io)) {
 		buf_reset(b);
 		return;
 	}
@@ -371,7 +326,7 @@ io_write_buf(struct io *io, struct buf *b)
 		buf_add(&io->out, buf_data(b), buf_len(b));
 		buf_reset(b);
 	}
-	ev_turn_schedule(&io->flush, flush_turn, io);
+	io_schedule_flush(io);
 }
 
 size_t
@@ -384,7 +339,7 @@ void
 io_want_drained(struct io *io)
 {
 	io->want_drained = true;
-	ev_turn_schedule(&io->flush, flush_turn, io);
+	io_schedule_flush(io);
 }
 
 /* ---- input ----------------------------------------------------------------------------------- */
@@ -419,7 +374,7 @@ read_some(struct io *io, size_t at, struct read_end *end)
 		return 0;
 	case SSL_ERROR_WANT_WRITE:
 		io->read_wants_write = true;
-		set_writing(io, true);
+		io_set_writing(io, true);
 		return 0;
 	case SSL_ERROR_ZERO_RETURN:
 		*end = (struct read_end){IO_EOF, "connection closed"};
@@ -443,10 +398,10 @@ offer(struct io *io, const uint8_t *p, size_t n)
 			buf_add(&io->kept, p, n);
 		size_t had = buf_len(&io->kept);
 		size_t took = io->ops->on_data(io->arg, buf_data(&io->kept), had);
-		if (is_over(io))
+		if (io_is_over(io))
 			return;
 		if (took == 0 && had >= 4 * READ_SIZE && !io->paused) {
-			fail(io, IO_ERROR, "input is not taken");
+			io_fail(io, IO_ERROR, "input is not taken");
 			return;
 		}
 		/* on_data may have dropped it itself (TLS start) */
@@ -456,7 +411,7 @@ offer(struct io *io, const uint8_t *p, size_t n)
 		return;
 	}
 	size_t took = io->ops->on_data(io->arg, p, n);
-	if (!is_over(io) && took < n)
+	if (!io_is_over(io) && took < n)
 		buf_add(&io->kept, p + took, n - took);
 }
 
@@ -478,11 +433,11 @@ io_do_read(struct io *io)
 		} while (got > 0 && io->ssl != NULL && n < READ_SIZE);
 		if (n > 0 && io->state == IO_ST_OPEN)
 			offer(io, shared, n);
-		if (got == -1 && !is_over(io)) {
+		if (got == -1 && !io_is_over(io)) {
 			if (end.text == NULL)
-				fail_tls(io, "TLS read");
+				io_fail_tls(io, "TLS read");
 			else
-				fail(io, end.what, end.text);
+				io_fail(io, end.what, end.text);
 		}
 		if (got <= 0)
 			return;
@@ -499,12 +454,12 @@ io_do_read(struct io *io)
 void
 io_pause(struct io *io)
 {
-	if (is_over(io))
+	if (io_is_over(io))
 		return;
 	io->paused = true;
 	ev_turn_cancel(&io->resume);
 	if (io->state == IO_ST_OPEN && !io->write_wants_read)
-		set_reading(io, false);
+		io_set_reading(io, false);
 }
 
 static void
@@ -518,7 +473,7 @@ resume_turn(void *arg)
 		offer(io, NULL, 0);
 	if (io->state != IO_ST_OPEN || io->paused)
 		return;
-	set_reading(io, true);
+	io_set_reading(io, true);
 	if (io->ssl != NULL && SSL_has_pending(io->ssl))
 		event_active(&io->ev_read, EV_READ, 0);
 }
@@ -526,7 +481,7 @@ resume_turn(void *arg)
 void
 io_resume(struct io *io)
 {
-	if (is_over(io) || io->error != NULL)
+	if (io_is_over(io) || io->error != NULL)
 		return;
 	io->paused = false;
 	ev_turn_schedule(&io->resume, resume_turn, io);
@@ -544,130 +499,6 @@ io_drop_kept(struct io *io)
 	buf_wipe(&io->kept);
 }
 
-/* ---- TLS ------------------------------------------------------------------------------------- */
-
-static void
-io_do_handshake(struct io *io)
-{
-	if (buf_len(&io->out) > 0) {
-		/* words in clear (220 ready) leave before the first byte of the handshake */
-		ssize_t n = write(io->fd, buf_data(&io->out), buf_len(&io->out));
-		if (n > 0)
-			buf_consume(&io->out, (size_t)n);
-		else if (n == -1 && errno != EAGAIN && errno != EINTR) {
-			fail(io, IO_ERROR, strerror(errno));
-			return;
-		}
-		if (buf_len(&io->out) > 0) {
-			set_writing(io, true);
-			return;
-		}
-	}
-	ERR_clear_error();
-	int rc = SSL_do_handshake(io->ssl);
-	if (rc == 1) {
-		io->state = IO_ST_OPEN;
-		set_writing(io, false);
-		io->facts = xcallocarray(1, sizeof(*io->facts));
-		tls_facts_from(io->facts, io->ssl);
-		io->ops->on_event(io->arg, IO_TLS_UP);
-		if (!is_over(io) && !io->paused) {
-			set_reading(io, true);
-			if (SSL_has_pending(io->ssl))
-				event_active(&io->ev_read, EV_READ, 0);
-		}
-		return;
-	}
-	switch (SSL_get_error(io->ssl, rc)) {
-	case SSL_ERROR_WANT_READ:
-		set_reading(io, true);
-		set_writing(io, false);
-		break;
-	case SSL_ERROR_WANT_WRITE:
-		set_writing(io, true);
-		break;
-	case SSL_ERROR_SYSCALL:
-		fail(io, IO_ERROR,
-		    errno == 0 ? "connection closed in the TLS handshake" : strerror(errno));
-		break;
-	default:
-		fail_tls(io, "TLS handshake");
-		break;
-	}
-}
-
-static void
-handshake_turn(void *arg)
-{
-	struct io *io = arg;
-
-	if (io->state == IO_ST_HANDSHAKE)
-		io_do_handshake(io);
-}
-
-static int
-start_tls(struct io *io, SSL_CTX *ctx)
-{
-	if (is_over(io) || io->ssl != NULL)
-		return -1;
-	io->ssl = SSL_new(ctx);
-	if (io->ssl == NULL || SSL_set_fd(io->ssl, io->fd) != 1) {
-		ERR_clear_error();
-		return -1;
-	}
-	io_drop_kept(io);
-	io->state = IO_ST_HANDSHAKE;
-	set_reading(io, true);
-	ev_turn_cancel(&io->flush);
-	ev_turn_schedule(&io->flush, handshake_turn, io);
-	return 0;
-}
-
-int
-io_tls_accept(struct io *io, SSL_CTX *ctx)
-{
-	if (start_tls(io, ctx) == -1)
-		return -1;
-	SSL_set_accept_state(io->ssl);
-	return 0;
-}
-
-int
-io_tls_connect(struct io *io, SSL_CTX *ctx, const char *host)
-{
-	struct net_addr literal;
-
-	if (start_tls(io, ctx) == -1)
-		return -1;
-	SSL_set_connect_state(io->ssl);
-	if (host == NULL)
-		return 0;
-	bool is_ip = net_addr_parse_ip(span_of(host), &literal) == 0;
-	if (!is_ip && SSL_set_tlsext_host_name(io->ssl, host) != 1)
-		return -1;
-	if (SSL_get_verify_mode(io->ssl) & SSL_VERIFY_PEER) {
-		X509_VERIFY_PARAM *param = SSL_get0_param(io->ssl);
-		X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-		int ok = is_ip ? X509_VERIFY_PARAM_set1_ip_asc(param, host)
-		               : X509_VERIFY_PARAM_set1_host(param, host, 0);
-		if (ok != 1)
-			return -1;
-	}
-	return 0;
-}
-
-const struct tls_facts *
-io_tls_facts(const struct io *io)
-{
-	return io->facts == NULL ? &no_tls : io->facts;
-}
-
-const SSL *
-io_ssl(const struct io *io)
-{
-	return io->ssl;
-}
-
 const char *
 io_error_text(const struct io *io)
 {
@@ -679,9 +510,9 @@ io_error_text(const struct io *io)
 void
 io_finish(struct io *io)
 {
-	if (io == NULL || is_over(io))
+	if (io == NULL || io_is_over(io))
 		return;
-	if (io->error != NULL || io->state != IO_ST_OPEN) {
+	if ((io->error != NULL && !io->timed_out) || io->state != IO_ST_OPEN) {
 		io_free(io);
 		return;
 	}
@@ -690,7 +521,7 @@ io_finish(struct io *io)
 	io->paused = false;
 	ev_turn_cancel(&io->resume);
 	io_drop_kept(io);
-	set_reading(io, true);
+	io_set_reading(io, true);
 	io_deadline(io, FINISH_MS);
-	ev_turn_schedule(&io->flush, flush_turn, io);
+	io_schedule_flush(io);
 }

@@ -19,7 +19,8 @@
  * Output is collected and written once at the end of the loop's turn.
  *
  * After IO_EOF, IO_ERROR or IO_TIMEOUT no further callback comes; the owner calls
- * io_free(). io_free() may be called from within callbacks.
+ * io_free(). io_free() may be called from within callbacks. After IO_TIMEOUT the owner
+ * may also io_write() its last words and io_finish().
  */
 struct io;
 
