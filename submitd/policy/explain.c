@@ -346,7 +346,7 @@ remark_login(struct run *r)
 	if (u != NULL && u->smtp_auth == SMTP_AUTH_OFF)
 		json_array_append_new(
 		    r->remarks, json_string("the user block has smtp_auth = off: backend internal "
-		                            "does not let it log in (S18)"));
+					    "does not let it log in (S18)"));
 	json_array_append_new(
 	    r->remarks, json_string("the password is taken to be right; no backend was asked"));
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Settings that contradict each other, open more than they seem to, or can never
- * have an effect (C6): part of `submitd -t`. Pure. Errors only where the
- * configuration says something that submitd will not do.
+ * Settings that open more than they seem to, or can never have an effect (C6), as
+ * far as the meaning of a rule is needed to see it; the rest is in conf_check.c.
+ * Part of `submitd -t`. Pure. Errors only where the configuration says something
+ * that submitd will not do.
  */
 #include "policy/policy_lint.h"
 
@@ -28,13 +29,6 @@ can_log_in(const struct conf_listener *l)
 static void
 lint_listener(const struct conf_listener *l, struct conf_findings *f)
 {
-	if (!can_log_in(l) && l->require_auth)
-		conf_findings_add(f, true, PLACE(l, listener, require_auth),
-		    "listener \"%s\" locks everybody out: require_auth = true, but nobody can log "
-		    "in "
-		    "(auth = %s, tls = %s); set auth, or require_auth = false (S1, S2)",
-		    l->title, l->auth == LISTENER_AUTH_OFF ? "off" : "encrypted",
-		    l->tls == LISTENER_TLS_OFF ? "off" : "on");
 	if (!can_log_in(l) && (l->relay_any_authenticated || l->relay_ou.n != 0))
 		conf_findings_add(f, false,
 		    l->relay_ou.n != 0 ? PLACE(l, listener, relay_ou)
@@ -42,11 +36,6 @@ lint_listener(const struct conf_listener *l, struct conf_findings *f)
 		    "listener \"%s\" has a relay grant, but nobody can log in there: it has no "
 		    "effect "
 		    "(S7, S8)",
-		    l->title);
-	if (l->auth == LISTENER_AUTH_ON)
-		conf_findings_add(f, false, PLACE(l, listener, auth),
-		    "listener \"%s\" takes passwords in clear (auth = on); encrypted is the safe "
-		    "choice (S1)",
 		    l->title);
 	if (l->relay_any_authenticated && can_log_in(l))
 		conf_findings_add(f, false, PLACE(l, listener, relay_any_authenticated),
@@ -94,16 +83,6 @@ lint_ou(const struct conf *conf, const struct conf_ou *ou, struct conf_findings 
 	struct conf_where where = PLACE(ou, ou, auth_user_filter);
 
 	lint_patterns(&ou->auth_user_filter, where, "auth_user_filter", f);
-	if (ou->auth_user_mode == USER_MODE_ALLOW && ou->auth_user_filter.n == 0)
-		conf_findings_add(f, false, PLACE(ou, ou, auth_user_mode),
-		    "ou \"%s\": auth_user_mode = allow with an empty auth_user_filter lets nobody "
-		    "log in "
-		    "(S14)",
-		    ou->title);
-	if (ou->auth_user_mode == USER_MODE_OFF && ou->auth_user_filter.n != 0)
-		conf_findings_add(f, false, where,
-		    "ou \"%s\": auth_user_filter has no effect while auth_user_mode = off (S14)",
-		    ou->title);
 	for (size_t i = 0; i < ou->auth_user_filter.n; i++) {
 		if (never_matches(conf, ou, ou->auth_user_filter.v[i]))
 			conf_findings_add(f, false, where,
@@ -120,10 +99,6 @@ lint_user(const struct conf_user *u, struct conf_findings *f)
 	struct conf_where where = PLACE(u, user, senders);
 
 	lint_patterns(&u->senders, where, "senders", f);
-	if (u->smtp_auth != SMTP_AUTH_ANY_SENDER && u->senders.n != 0)
-		conf_findings_add(f, false, where,
-		    "user \"%s\": senders has no effect unless smtp_auth = any_sender (S18)",
-		    u->title);
 	if (u->smtp_auth != SMTP_AUTH_ANY_SENDER)
 		return;
 	if (u->ou_block != NULL && u->ou_block->match_from)
