@@ -25,27 +25,20 @@ check_absolute(struct conf_builder *b, struct conf_where where, const char *labe
 		    label, option, conf_shown(span_of(path), shown));
 }
 
-/* Patterns: literals, * and ?, with ! in front for "not these". */
+/* Patterns: literals, * and ?, /regex/ (checked by policy_lint.c), with ! in front for "not these".
+ */
 static void
 check_patterns(
     struct conf_builder *b, const char *label, const char *option, const struct conf_list *l)
 {
-	char shown[CONF_SHOWN];
-	size_t i, n;
+	size_t i;
 
 	for (i = 0; i < l->n; i++) {
 		const char *p = l->v[i][0] == '!' ? l->v[i] + 1 : l->v[i];
 
-		n = strlen(p);
-		if (n == 0)
+		if (p[0] == '\0')
 			conf_error(
 			    b, l->where, "%s: %s has a ! with nothing behind it", label, option);
-		else if (n > 1 && p[0] == '/' && p[n - 1] == '/')
-			conf_error(b, l->where,
-			    "%s: %s: \"%s\" is a regular expression, which is not possible yet; "
-			    "use * "
-			    "and ?",
-			    label, option, conf_shown(span_of(l->v[i]), shown));
 	}
 }
 

@@ -128,7 +128,8 @@ lex_variable(struct lex *l)
 	size_t n;
 
 	end = memchr(p, '}', l->n - l->at);
-	if (end == NULL || memchr(p, '\n', (size_t)(end - p)) != NULL) {
+	if (end == NULL || memchr(p, '\n', (size_t)(end - p)) != NULL ||
+	    memchr(p, '"', (size_t)(end - p)) != NULL) {
 		lex_error(l, l->line, "${ without its }; write ${NAME} or ${NAME:-value}");
 		return 0;
 	}

@@ -142,7 +142,6 @@ scan_value(struct scan *s, uint32_t *n, bool *braces)
 		else if (s->t->kind == CONF_TOKEN_TEXT && !scan_is_assign(s->t + 1)) {
 			scan_syntax(s, s->t->line, "%s: a comma is missing before %s", s->label,
 			    scan_shown(s, s->t, shown));
-			return -1;
 		}
 	}
 	s->t++;
@@ -302,6 +301,10 @@ scan_odd(struct scan *s, enum conf_kind kind, const struct conf_token *block)
 	else
 		scan_syntax(s, s->t->line, "%s: unexpected %s; write NAME = VALUE", s->label,
 		    scan_shown(s, s->t, shown));
+	if (open != NULL) {
+		s->t = open;
+		return scan_skip_block(s);
+	}
 	s->t++;
 	scan_resync(s);
 	return 0;
