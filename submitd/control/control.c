@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Process `control`: takes one request per connection from submitctl, hands it to
+ * the role that knows the answer and relays what comes back, line by line. Holds no
+ * state beyond the open connections. It must never wait for a client: a slow one is
+ * cut off, and what it asked is cancelled.
+ */
+#include "control/control.h"
+
+#include "base/enc.h"
+#include "base/ev.h"
+#include "base/io.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "policy/explain.h"
+#include "proc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BACKLOG_PAUSE (4u << 20) /* unread answers of one client above which its role pauses */
+#define BACKLOG_RESUME (1u << 20)
+#define MAX_WAITS 160 /* peers asked by one request */
+
+struct client {
+	TAILQ_ENTRY(client) link;
+	struct io *io;
+	uid_t uid;
+	uint64_t id; /* of the request, unique in this process; 0: none yet */
+	struct control_request req;
+	struct ev_timer timer;
+	struct ipc_peer *waits[MAX_WAITS]; /* peers that owe an answer */
+	size_t n_waits;
+	int status; /* worst so far */
+	bool paused;
+	bool finished;
+};
+TAILQ_HEAD(client_list, client);
+
+static struct client_list clients = TAILQ_HEAD_INITIALIZER(clients);
+static size_t n_clients;
+static uint64_t last_id;
+static int listen_fd = -1;
+static struct ev_watch listen_watch;
+
+/* ---- one client -------------------------------------------------------------------------------
+ */
+
+static void
+client_free(struct client *c)
+{
+	TAILQ_REMOVE(&clients, c, link);
+	n_clients--;
+	ev_timer_clear(&c->timer);
+	control_request_clear(&c->req);
+	free(c);
+}
+
+static void
+client_pause_peers(struct client *c, bool paused)
+{
+	if (c->paused == paused)
+		return;
+	c->paused = paused;
+	for (size_t i = 0; i < c->n_waits; i++)
+		ipc_peer_pause(c->waits[i], paused);
+}
+
+/* Nobody owes this client anything any more. */
+static void
+client_forget_peers(struct client *c, bool cancel)
+{
+	struct ipc_ctl_cancel m = {.request = c->id};
+
+	client_pause_peers(c, false);
+	for (size_t i = 0; cancel && i < c->n_waits; i++) {
+		if (ipc_peer_role(c->waits[i]) != ROLE_SUPERVISOR)
+			(void)ipc_send_ctl_cancel(c->waits[i], -1, &m);
+	}
+	c->n_waits = 0;
+}
+
+static void
+client_drop(struct client *c)
+{
+	client_forget_peers(c, true);
+	io_free(c->io);
+	client_free(c);
+}
+
+/* The last line; the rest is written in the background. */
+static void
+client_end(struct client *c, int status, const char *error)
+{
+	struct buf b = BUF_INIT;
+
+	client_forget_peers(c, true);
+	control_end_line(&b, status, error);
+	io_write_buf(c->io, &b);
+	buf_clear(&b);
+	c->finished = true;
+	ev_timer_clear(&c->timer);
+	io_deadline(c->io, CONTROL_WRITE_MS);
+	io_want_drained(c->io);
+}
+
+static void
+client_on_timer(void *arg)
+{
+	struct client *c = arg;
+
+	if (c->id == 0)
+		client_end(c, 2, "no request came in time");
+	else
+		client_end(c, 1, "no answer came in time; ask again");
+}
+
+static struct client *
+client_find(uint64_t id)
+{
+	struct client *c;
+
+	TAILQ_FOREACH (c, &clients, link)
+		if (c->id == id && !c->finished)
+			return c;
+	return NULL;
+}
+
+static void
+client_row(struct client *c, struct span json)
+{
+	io_write(c->io, json.p, json.n);
+	io_write(c->io, "\n", 1);
+	ev_timer_set(&c->timer, CONTROL_ANSWER_MS, client_on_timer, c);
+	if (io_pending(c->io) > BACKLOG_PAUSE) {
+		client_pause_peers(c, true);
+		io_deadline(c->io, CONTROL_WRITE_MS);
+	}
+	io_want_drained(c->io);
+}
+
+static void
+client_wait_for(struct client *c, struct ipc_peer *p)
+{
+	if (c->n_waits < MAX_WAITS)
+		c->waits[c->n_waits++] = p;
+}
+
+static void
+client_answered(struct client *c, const struct ipc_peer *p)
+{
+	for (size_t i = 0; i < c->n_waits; i++) {
+		if (c->waits[i] != p)
+			continue;
+		if (c->paused)
+			ipc_peer_pause(c->waits[i], false);
+		c->waits[i] = c->waits[--c->n_waits];
+		return;
+	}
+}
+
+/* ---- requests ----------------------------------------------------------------------------------
+ */
+
+static void
+audit(const struct client *c)
+{
+	struct ipc_peer *ledger = ipc_role_peer(ROLE_LEDGER, 0);
+	struct ipc_audit_note m = {.time_ms = ev_wall_ms(), .kind = span_of("operator")};
+	struct log_line l;
+	char *json = json_dumps(c->req.json, JSON_COMPACT);
+
+	log_begin(&l, LOG_LEVEL_INFO, EV_OPERATOR);
+	log_str(&l, LK_COMMAND, c->req.command->name);
+	log_str(&l, LK_USER, control_request_user(&c->req));
+	log_str(&l, LK_TEXT, json);
+	log_end(&l);
+	m.json = span_of(json);
+	if (ledger != NULL && json != NULL)
+		(void)ipc_send_audit_note(ledger, -1, &m);
+	free(json);
+}
+
+static void
+ask_peer(struct ipc_peer *p, void *arg)
+{
+	struct client *c = arg;
+	struct ipc_ctl_req m = {.request = c->id};
+	char *json = json_dumps(c->req.json, JSON_COMPACT);
+
+	m.json = span_of(json);
+	if (json != NULL && ipc_send_ctl_req(p, -1, &m) == 0)
+		client_wait_for(c, p);
+	free(json);
+}
+
+static void
+ask_queue(struct client *c)
+{
+	struct ipc_peer *p = ipc_role_peer(ROLE_QUEUE, 0);
+
+	if (p != NULL)
+		ask_peer(p, c);
+	if (c->n_waits == 0)
+		client_end(c, 1,
+		    p == NULL ? "the queue process is not running just now; ask again"
+			      : "the request is too long");
+}
+
+/* Only roles that know CTL_REQ: an unknown message would cost the connection to the peer. */
+static const enum role counted[] = {ROLE_FRONT, ROLE_AUTH, ROLE_QUEUE, ROLE_DELIVER, ROLE_LEDGER};
+
+static void
+ask_all(struct client *c)
+{
+	for (size_t i = 0; i < ARRAY_LEN(counted); i++)
+		ipc_role_each(counted[i], ask_peer, c);
+	if (c->n_waits == 0)
+		client_end(c, 1, "no process answers just now; ask again");
+}
+
+static void
+ask_supervisor(struct client *c)
+{
+	struct ipc_peer *p = ipc_role_peer(ROLE_SUPERVISOR, 0);
+	struct ipc_proc_reload reload = {.request = c->id};
+	struct ipc_proc_state state = {.request = c->id};
+	int rc;
+
+	if (p == NULL) {
+		client_end(c, 1, "the supervisor does not answer");
+		return;
+	}
+	client_wait_for(c, p);
+	rc = c->req.command->changes ? ipc_send_proc_reload(p, -1, &reload)
+	                             : ipc_send_proc_state(p, -1, &state);
+	if (rc == -1)
+		client_end(c, 1, "the supervisor does not answer");
+}
+
+static void
+explain_row(void *arg, const char *json)
+{
+	client_row(arg, span_of(json));
+}
+
+static void
+explain(struct client *c)
+{
+	struct explain_request q;
+	char err[512] = "";
+	int rc;
+
+	if (explain_request_from_json(c->req.json, &q, err, sizeof(err)) == -1) {
+		client_end(c, 2, err);
+		return;
+	}
+	rc = explain_run(proc_conf(), &q, explain_row, c, err, sizeof(err));
+	client_end(c, rc == -1 ? 2 : rc, rc == -1 ? err : NULL);
+}
+
+static void
+client_request(struct client *c, struct span line)
+{
+	char err[256];
+
+	if (control_request_parse(line, &c->req, err, sizeof(err)) == -1) {
+		client_end(c, 2, err);
+		return;
+	}
+	control_request_set_user(&c->req, c->uid);
+	c->id = ++last_id;
+	ev_timer_set(&c->timer, CONTROL_ANSWER_MS, client_on_timer, c);
+	if (c->req.command->changes)
+		audit(c);
+	switch (c->req.command->target) {
+	case CONTROL_TO_QUEUE:
+		ask_queue(c);
+		return;
+	case CONTROL_TO_ALL:
+		ask_all(c);
+		return;
+	case CONTROL_TO_SUPERVISOR:
+		ask_supervisor(c);
+		return;
+	case CONTROL_TO_SELF:
+		explain(c);
+		return;
+	}
+}
+
+/* ---- the socket --------------------------------------------------------------------------------
+ */
+
+static size_t
+on_data(void *arg, const uint8_t *p, size_t n)
+{
+	struct client *c = arg;
+	const uint8_t *nl;
+
+	if (c->id != 0 || c->finished)
+		return n; /* one request per connection */
+	nl = memchr(p, '\n', n);
+	if (nl == NULL) {
+		if (n <= CONTROL_MAX_REQUEST)
+			return 0;
+		client_end(c, 2, "the request is too long");
+		return n;
+	}
+	client_request(c, (struct span){(const char *)p, (size_t)(nl - p)});
+	return n;
+}
+
+static void
+on_event(void *arg, enum io_event e)
+{
+	struct client *c = arg;
+
+	switch (e) {
+	case IO_CONNECTED:
+	case IO_TLS_UP:
+		return;
+	case IO_DRAINED:
+		io_deadline(c->io, 0);
+		client_pause_peers(c, false);
+		if (c->finished) {
+			io_finish(c->io);
+			client_free(c);
+		}
+		return;
+	case IO_EOF:
+	case IO_ERROR:
+	case IO_TIMEOUT:
+		client_drop(c);
+		return;
+	}
+}
+
+static const struct io_ops client_ops = {on_data, on_event};
+
+static void
+refuse(int fd, const char *why)
+{
+	struct buf b = BUF_INIT;
+
+	control_end_line(&b, 1, why);
+	(void)send(fd, buf_data(&b), buf_len(&b), MSG_DONTWAIT | MSG_NOSIGNAL);
+	buf_clear(&b);
+	close(fd);
+}
+
+static void
+on_accept(int fd, short what, void *arg)
+{
+	struct client *c;
+	uid_t uid = (uid_t)-1;
+	int s;
+
+	(void)what;
+	(void)arg;
+	s = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (s == -1)
+		return;
+	if (control_socket_check_peer(s, &uid) == -1) {
+		log_note(LOG_LEVEL_WARN, "control socket: uid %u was turned away", (unsigned)uid);
+		refuse(s, "you may not use this socket");
+		return;
+	}
+	if (n_clients >= CONTROL_MAX_CLIENTS) {
+		refuse(s, "too many clients at the control socket; try again");
+		return;
+	}
+	c = xcallocarray(1, sizeof(*c));
+	c->uid = uid;
+	c->io = io_new(s, false, &client_ops, c);
+	TAILQ_INSERT_TAIL(&clients, c, link);
+	n_clients++;
+	ev_timer_set(&c->timer, CONTROL_REQUEST_MS, client_on_timer, c);
+}
+
+/* ---- answers of other processes ----------------------------------------------------------------
+ */
+
+/* What another process says is one object in one line, or it is not passed on. */
+static bool
+is_row(struct span s)
+{
+	return s.n >= 2 && s.p[0] == '{' && s.p[s.n - 1] == '}' && !str_has_control(s) &&
+	       utf8_valid(s);
+}
+
+/* A last frame may carry {"error":…} or a whole {"end":…}; its words go into our own last line. */
+static void
+end_with(struct client *c, int status, struct span last)
+{
+	json_t *o = is_row(last) ? json_loadb(last.p, last.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	json_t *error = json_object_get(o, "error");
+
+	if (o != NULL && error == NULL && json_object_get(o, "end") == NULL)
+		client_row(c, last);
+	client_end(c, status, json_string_value(error));
+	json_decref(o);
+}
+
+static int
+on_ctl_res(struct ipc_peer *p, struct ipc_in *in)
+{
+	struct ipc_ctl_res m;
+	struct client *c;
+
+	if (ipc_decode_ctl_res(in, &m) == -1)
+		return -1;
+	c = client_find(m.request);
+	if (c == NULL)
+		return 0; /* cancelled meanwhile */
+	if (m.more) {
+		if (!is_row(m.json))
+			return -1;
+		client_row(c, m.json);
+		return 0;
+	}
+	client_answered(c, p);
+	if (m.status > c->status)
+		c->status = m.status;
+	if (c->n_waits == 0)
+		end_with(c, c->status, m.json);
+	else if (is_row(m.json))
+		client_row(c, m.json);
+	return 0;
+}
+
+static int
+on_reloaded(struct ipc_peer *p, struct ipc_in *in)
+{
+	struct ipc_proc_reloaded m;
+	struct client *c;
+	struct buf b = BUF_INIT;
+
+	(void)p;
+	if (ipc_decode_proc_reloaded(in, &m) == -1)
+		return -1;
+	c = client_find(m.request);
+	if (c == NULL)
+		return 0;
+	if (m.text.n != 0) {
+		buf_add_str(&b, "{\"finding\":");
+		json_add_str(&b, m.text);
+		buf_add_str(&b, "}");
+		client_row(c, buf_span(&b));
+		buf_clear(&b);
+	}
+	if (!m.more)
+		client_end(c, m.ok ? 0 : 1,
+		    m.ok ? NULL
+			 : "the new configuration is refused; the running one stays in force");
+	return 0;
+}
+
+static int
+on_stated(struct ipc_peer *p, struct ipc_in *in)
+{
+	struct ipc_proc_stated m;
+	struct client *c;
+
+	(void)p;
+	if (ipc_decode_proc_stated(in, &m) == -1)
+		return -1;
+	c = client_find(m.request);
+	if (c != NULL)
+		end_with(c, 0, m.json);
+	return 0;
+}
+
+static void
+on_peer_down(struct ipc_peer *p)
+{
+	struct client *c, *next;
+	char text[100];
+
+	TAILQ_FOREACH_SAFE (c, &clients, link, next) {
+		size_t before = c->n_waits;
+
+		client_answered(c, p);
+		if (c->n_waits == before || c->n_waits != 0 || c->finished)
+			continue;
+		(void)str_printf(text, sizeof(text), "the %s process was restarted; ask again",
+		    role_name(ipc_peer_role(p)));
+		client_end(c, 1, text);
+	}
+}
+
+/* ---- the role ----------------------------------------------------------------------------------
+ */
+
+static int
+prepare(const struct conf *conf, char *err, size_t errsize)
+{
+	listen_fd = control_socket_open(conf, err, errsize);
+	return listen_fd == -1 ? -1 : 0;
+}
+
+static int
+start(const struct conf *conf, char *err, size_t errsize)
+{
+	(void)conf;
+	(void)err;
+	(void)errsize;
+	ev_watch_set(&listen_watch, listen_fd, EV_READ | EV_PERSIST, on_accept, NULL);
+	return 0;
+}
+
+static void
+drain(bool hard)
+{
+	struct client *c, *next;
+
+	(void)hard;
+	ev_watch_clear(&listen_watch);
+	close(listen_fd);
+	/* the socket's name stays: control may not remove it, the next start does */
+	TAILQ_FOREACH_SAFE (c, &clients, link, next) {
+		struct buf b = BUF_INIT;
+
+		control_end_line(&b, 1, "submitd is stopping");
+		(void)send(io_fd(c->io), buf_data(&b), buf_len(&b), MSG_DONTWAIT | MSG_NOSIGNAL);
+		buf_clear(&b);
+	}
+	proc_exit(0);
+}
+
+static const struct ipc_handler handlers[] = {
+    {IPC_CTL_RES, on_ctl_res},
+    {IPC_PROC_RELOADED, on_reloaded},
+    {IPC_PROC_STATED, on_stated},
+    {IPC_NONE, NULL},
+};
+
+const struct proc_role control_role = {
+    .role = ROLE_CONTROL,
+    .name = "control",
+    .per_generation = false,
+    .sandbox = SANDBOX_ACCEPT | SANDBOX_UNIX_LISTEN,
+    .prepare = prepare,
+    .start = start,
+    .drain = drain,
+    .ipc = {handlers, NULL, on_peer_down},
+};

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Requests of the control socket: one JSON object in a line. Pure; used by control
+ * only. What it lets through goes to other roles, so it takes no doubles, no other
+ * type, no unknown command; each role checks its own members.
+ */
+#include "control/control.h"
+
+#include "base/enc.h"
+#include "base/list.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct control_command commands[] = {
+    {"queue.list", CONTROL_TO_QUEUE, false},
+    {"queue.show", CONTROL_TO_QUEUE, false},
+    {"queue.retry", CONTROL_TO_QUEUE, true},
+    {"queue.hold", CONTROL_TO_QUEUE, true},
+    {"queue.release", CONTROL_TO_QUEUE, true},
+    {"queue.remove", CONTROL_TO_QUEUE, true},
+    {"queue.bounce", CONTROL_TO_QUEUE, true},
+    {"history", CONTROL_TO_QUEUE, false},
+    {"stats", CONTROL_TO_ALL, false},
+    {"explain", CONTROL_TO_SELF, false},
+    {"reload", CONTROL_TO_SUPERVISOR, true},
+    {"state", CONTROL_TO_SUPERVISOR, false},
+};
+
+static const struct control_command *
+command_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+/* Requests without members of their own. */
+static int
+check_bare(const struct control_request *r, char *err, size_t errsize)
+{
+	const char *key;
+	json_t *value;
+
+	if (r->command->target != CONTROL_TO_SUPERVISOR && r->command->target != CONTROL_TO_ALL)
+		return 0;
+	json_object_foreach(r->json, key, value)
+	{
+		if (strcmp(key, "cmd") != 0 && strcmp(key, "user") != 0) {
+			(void)str_printf(
+			    err, errsize, "%s does not know \"%.40s\"", r->command->name, key);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int
+check_object(struct control_request *r, char *err, size_t errsize)
+{
+	json_t *cmd = json_object_get(r->json, "cmd"), *user = json_object_get(r->json, "user");
+
+	if (!json_is_string(cmd)) {
+		(void)str_copy(err, errsize, "the request needs \"cmd\": its name as text");
+		return -1;
+	}
+	r->command = command_find(json_string_value(cmd));
+	if (r->command == NULL) {
+		(void)str_printf(
+		    err, errsize, "there is no request \"%.40s\"", json_string_value(cmd));
+		return -1;
+	}
+	if (user != NULL && (!json_is_string(user) || json_string_length(user) > 100 ||
+				str_has_control((struct span){
+				    json_string_value(user), json_string_length(user)}))) {
+		(void)str_copy(err, errsize, "\"user\" must be a short text");
+		return -1;
+	}
+	return check_bare(r, err, errsize);
+}
+
+int
+control_request_parse(struct span line, struct control_request *out, char *err, size_t errsize)
+{
+	struct control_request r = {0};
+	json_error_t e;
+
+	if (line.n > CONTROL_MAX_REQUEST) {
+		(void)str_copy(err, errsize, "the request is too long");
+		return -1;
+	}
+	r.json = json_loadb(line.p, line.n, JSON_REJECT_DUPLICATES, &e);
+	if (!json_is_object(r.json)) {
+		(void)str_printf(err, errsize, "the request is no JSON object: %.100s",
+		    r.json == NULL ? e.text : "another type");
+		json_decref(r.json);
+		return -1;
+	}
+	if (check_object(&r, err, errsize) == -1) {
+		json_decref(r.json);
+		return -1;
+	}
+	*out = r;
+	return 0;
+}
+
+void
+control_request_set_user(struct control_request *r, uid_t uid)
+{
+	const char *claimed = json_string_value(json_object_get(r->json, "user"));
+	char *text;
+
+	if (r->command->target == CONTROL_TO_SELF || !r->command->changes) {
+		(void)json_object_del(r->json, "user");
+		return;
+	}
+	if (claimed == NULL || claimed[0] == '\0')
+		text = xasprintf("uid %u", (unsigned)uid);
+	else
+		text = xasprintf("%s (uid %u)", claimed, (unsigned)uid);
+	json_object_set_new(r->json, "user", json_string(text));
+	free(text);
+}
+
+const char *
+control_request_user(const struct control_request *r)
+{
+	return json_string_value(json_object_get(r->json, "user"));
+}
+
+void
+control_request_clear(struct control_request *r)
+{
+	json_decref(r->json);
+	r->json = NULL;
+	r->command = NULL;
+}
+
+void
+control_end_line(struct buf *out, int status, const char *error)
+{
+	buf_addf(out, "{\"end\":true,\"status\":%d", status);
+	if (error != NULL && error[0] != '\0') {
+		buf_add_str(out, ",\"error\":");
+		json_add_str(out, span_of(error));
+	}
+	buf_add_str(out, "}\n");
+}
