@@ -25,8 +25,7 @@ check_absolute(struct conf_builder *b, struct conf_where where, const char *labe
 		    label, option, conf_shown(span_of(path), shown));
 }
 
-/* Patterns: literals, * and ?, /regex/ (checked by policy_lint.c), with ! in front for "not these".
- */
+/* Patterns: literals, * and ?, /regex/ (whose syntax the policy checks), with ! for "not these". */
 static void
 check_patterns(
     struct conf_builder *b, const char *label, const char *option, const struct conf_list *l)

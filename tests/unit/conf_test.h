@@ -63,7 +63,7 @@ conf_test_matches(const struct conf_finding *x, const char *want)
 
 	(void)str_copy(head, sizeof head, x->error ? " error: " : " warning: ");
 	return x->where.line == line && strncmp(end, head, strlen(head)) == 0 &&
-	    strstr(x->text, end + strlen(head)) != NULL;
+	       strstr(x->text, end + strlen(head)) != NULL;
 }
 
 /* How many findings are not as expected; they are printed. */

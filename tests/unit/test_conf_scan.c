@@ -11,7 +11,8 @@ static const struct conf_case cases[] = {
 	{"1 error: server: the block that begins here is not closed with }"}},
     {"brace missing before a block", "server {\n hostname = a.b\nlog { level = info }\n",
 	{"1 error: server: the block that begins here is not closed with } before line 3 (log)"}},
-    {"list not closed", "server {\n hostname = a.b\n}\nlog { targets = {\"stderr\",\n level = info }\n",
+    {"list not closed",
+	"server {\n hostname = a.b\n}\nlog { targets = {\"stderr\",\n level = info }\n",
 	{"4 error: log: the list that begins here is not closed with } (line 5 has level)"}},
     {"comma missing", "log { targets = {\n\"stderr\"\n\"journal\"} }",
 	{"3 error: log: a comma is missing before journal"}},
@@ -44,7 +45,8 @@ static const struct conf_case cases[] = {
 	    "5 error: log: a value is missing"}},
     {"title missing", "listener { bind = {\"0.0.0.0:1\"} }",
 	{"1 error: listener needs a name: write listener \"name\" {"}},
-    {"title too much", "\nserver \"x\" { hostname = a.b }", {"2 error: server \"x\" takes no name"}},
+    {"title too much", "\nserver \"x\" { hostname = a.b }",
+	{"2 error: server \"x\" takes no name"}},
     {"include in a block", "server {\n include(\"x\")\n}",
 	{"2 error: server: include may stand only outside of blocks"}},
     {"include without parentheses", "\ninclude \"x\"\n", {"2 error: include is written include("}},
@@ -53,12 +55,12 @@ static const struct conf_case cases[] = {
 	 "server blocks"}},
     {"unknown block", CONF_TEST_BASE "lisener \"x\" {\n a = {b, c} d { e = f }\n}\n",
 	{"2 error: unknown block lisener; did you mean listener?"}},
-    {"unknown option",
-	CONF_TEST_BASE "log { levle = info\n  format = json\n  colour = {a,\n b} }",
+    {"unknown option", CONF_TEST_BASE "log { levle = info\n  format = json\n  colour = {a,\n b} }",
 	{"2 error: log: unknown option levle; did you mean level?",
 	    "4 error: log: unknown option colour"}},
     {"unknown option of another block", CONF_TEST_BASE "log {\n relay_ou = {\"staff\"} }",
-	{"3 error: log: unknown option relay_ou; an option of that name stands in listener blocks"}},
+	{"3 error: log: unknown option relay_ou; an option of that name stands in listener "
+         "blocks"}},
     {"unknown block in a block", CONF_TEST_BASE "audit {\n rule \"x\" { a = b }\n }",
 	{"3 error: audit: unknown block rule"}},
     {"scalar twice", CONF_TEST_BASE "log {\n level = info\n\n level = debug }",
@@ -67,10 +69,12 @@ static const struct conf_case cases[] = {
 	{"4 error: log: targets is given twice, first in line 3; keep one of them or write +="}},
     {"append to a scalar", CONF_TEST_BASE "log {\n level += info }",
 	{"3 error: log: level takes one value; += is for lists"}},
-    {"everything at once", "server { hostnam = x }\nfoo { }\nlog { level = loud }\nlimit l { max_line = 1 }",
+    {"everything at once",
+	"server { hostnam = x }\nfoo { }\nlog { level = loud }\nlimit l { max_line = 1 }",
 	{"0 error: there is no listener block", "1 error: server: unknown option hostnam",
 	    "1 error: server: hostname is missing", "2 error: unknown block foo",
-	    "3 error: log: level = \"loud\" is unknown", "4 error: limit \"l\": max_line = 1 is out of range",
+	    "3 error: log: level = \"loud\" is unknown",
+	    "4 error: limit \"l\": max_line = 1 is out of range",
 	    "4 warning: limit \"l\" is not used"}},
 };
 
@@ -89,11 +93,13 @@ test_forms(void **state)
 
 	(void)state;
 	setenv("SUBMITD_TEST_NAME", "mail.example.org", 1);
-	c = conf_test_good("\xef\xbb\xbf# comment\r\nserver\r\n{ // one\r\n hostname = \"${SUBMITD_TEST_NAME}\" /* x\n"
-			   " y */ spool = '/a\\b' postmaster = \"${SUBMITD_NO:-p@q.example}\"\n}\n"
-			   "log { targets = { # why\n \"stderr\", /* and */ \"journal\", // last\n }\n"
-			   " targets += {\n\"syslog:mail\"} }\n" CONF_TEST_TLS CONF_TEST_FLOW
-			   "listener \"a b\" { bind = 0.0.0.0:587 }\n");
+	c = conf_test_good(
+	    "\xef\xbb\xbf# comment\r\nserver\r\n{ // one\r\n hostname = \"${SUBMITD_TEST_NAME}\" "
+	    "/* x\n"
+	    " y */ spool = '/a\\b' postmaster = \"${SUBMITD_NO:-p@q.example}\"\n}\n"
+	    "log { targets = { # why\n \"stderr\", /* and */ \"journal\", // last\n }\n"
+	    " targets += {\n\"syslog:mail\"} }\n" CONF_TEST_TLS CONF_TEST_FLOW
+	    "listener \"a b\" { bind = 0.0.0.0:587 }\n");
 	assert_string_equal(c->server->hostname, "mail.example.org");
 	assert_string_equal(c->server->spool, "/a\\b");
 	assert_string_equal(c->server->postmaster, "p@q.example");
