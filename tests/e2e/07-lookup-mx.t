@@ -54,8 +54,8 @@ def fixture():
         common = (f'port = {port}  tls = none  retry_delay = {{1}}  retry_count = 2\n'
                   '  connect_timeout = "3s"')
         s.write_conf(
-            outside=f'transport "outside" {{ method = "lookup-mx:query=127.0.0.1@{dns.port}"  {common} }}\n'
-                    f'transport "zone" {{ method = "lookup-mx:zone=suffix.e2e;query=127.0.0.1@{dns.port}"'
+            outside=f'transport "outside" {{ method = "lookup-mx:query=127.0.0.1:{dns.port}"  {common} }}\n'
+                    f'transport "zone" {{ method = "lookup-mx:zone=suffix.e2e;query=127.0.0.1:{dns.port}"'
                     f'  {common} }}',
             extra='domain "customer.remote" { transport = "zone" }')
         s.start()

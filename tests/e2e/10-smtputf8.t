@@ -1,0 +1,86 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: ISC
+"""SMTPUTF8 (RFC 6531): addresses and headers, next hops without it, DSNs."""
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+import contextlib
+
+import peers
+import smtpc
+from daemon import USER, Service, patience
+from nexthop import NextHop
+from tap import equal, ok, run, test, wait_for
+
+ASCII_ONLY = ["PIPELINING", "8BITMIME", "DSN", "ENHANCEDSTATUSCODES"]
+
+
+@contextlib.contextmanager
+def fixture():
+    with NextHop() as hop, NextHop(extensions=ASCII_ONLY) as old, Service(
+            next_port=hop.port, users={"jörg@example.com": "umlaut"}, start=False) as s:
+        s.write_conf(old='domain "old.example" { transport = "old" }\n'
+                     f'transport "old" {{ method = static  hosts = {{"127.0.0.1:{old.port}"}} }}')
+        s.start()
+        s.hop, s.old = hop, old
+        yield s
+
+
+@test("P4: a UTF-8 sender, recipient and header are delivered to a hop that has SMTPUTF8")
+def utf8(s):
+    with smtpc.login(s, "jörg@example.com") as c:
+        equal(c.message("jörg@example.com", "δοκιμή@παράδειγμα.example",
+                        smtpc.letter("Grüße", sender="jörg@example.com"),
+                        mail_params=" SMTPUTF8")[0], 250)
+    m = wait_for(lambda: [x for x in s.hop.messages if "δοκιμή" in str(x.rcpts)], "the message")[0]
+    equal(m.sender, "jörg@example.com")
+    ok("SMTPUTF8" in m.params, m.params)
+    ok("Subject: Grüße".encode() in m.data, m.data)
+
+
+@test("P4: non-ASCII addresses without SMTPUTF8 are refused")
+def without(s):
+    with smtpc.login(s) as c:
+        code, text = c.message("jörg@example.com", "x@remote.example", smtpc.letter())
+        ok(code in (550, 553, 501), f"{code} {text}")
+        c.cmd("RSET")
+        c.cmd(f"MAIL FROM:<{USER}>")
+        code, text = c.cmd("RCPT TO:<jörg@remote.example>")
+        ok(code in (550, 553, 501), f"{code} {text}")
+
+
+@test("P4: a hop without SMTPUTF8: the sender is told with 5.6.7, the message is not mangled")
+def old_hop(s):
+    with smtpc.login(s) as c:
+        equal(c.message(USER, "jörg@old.example", smtpc.letter("for an old hop"),
+                        mail_params=" SMTPUTF8")[0], 250)
+    dsn = s.hop.wait(1, rcpt=USER, seconds=patience(30))[-1]
+    equal(s.old.messages, [])
+    m = peers.parse(dsn.data)
+    equal(m.get_content_type(), "multipart/report")
+    ok(b"5.6.7" in dsn.data, dsn.data[:3000])
+    ok("jörg@old.example".encode() in dsn.data or b"j\\x{F6}rg@old.example" in dsn.data,
+       dsn.data[:3000])
+
+
+@test("P4: SMTPUTF8 given but not needed: delivered to a hop without it")
+def not_needed(s):
+    smtpc.submit(s, "plain@old.example", mail_params=" SMTPUTF8")
+    ok("SMTPUTF8" not in s.old.wait(1, rcpt="plain@old.example")[0].params, "the parameter")
+
+
+@test("P4: an 8-bit body to a hop without 8BITMIME is not sent as it is")
+def seven_bit(s):
+    s.old.extensions = ["PIPELINING"]
+    smtpc.submit(s, "eight@old.example", smtpc.letter("eight", body="").encode() +
+                 "Grüße\r\n".encode(), mail_params=" BODY=8BITMIME")
+    wait_for(lambda: s.old.to("eight@old.example") or
+             any(b"eight@old.example" in m.data for m in s.hop.to(USER)), "a delivery or a DSN",
+             patience(30))
+    for m in s.old.to("eight@old.example"):
+        ok(all(b < 128 for b in m.data), "7-bit only")
+
+
+run(fixture)

@@ -1,0 +1,97 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: ISC
+"""A spool that runs full: 452 before it is full, delivery goes on, nothing acknowledged is lost."""
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+import contextlib
+import os
+
+import peers
+import smtpc
+from daemon import USER, Service, patience
+from nexthop import NextHop
+from tap import equal, ok, run, test, wait_for
+
+
+@contextlib.contextmanager
+def fixture():
+    """The spool is a tmpfs of 48 MiB."""
+    peers.need_root("mounting a small file system")
+    with NextHop() as hop, Service(next_port=hop.port, start=False) as s:
+        s.hop = hop
+        spool = s.dir + "/spool"
+        os.mkdir(spool)
+        r = peers.run("mount", "-t", "tmpfs", "-o", "size=48m,mode=755", "tmpfs", spool)
+        if r.returncode:
+            raise peers.Skip("mount -t tmpfs: " + r.stderr.strip())
+        try:
+            s.start()
+            yield s
+            equal(s.stop(), 0)
+        finally:
+            s.kill_all()
+            peers.run("umount", "-l", spool)
+
+
+def fill(s, hold=True):
+    """Sends until refused; gives the recipients that were accepted and the refusal."""
+    accepted, reply = [], None
+    body = ("x" * 70 + "\r\n") * 14000              # about 1 MiB
+    with smtpc.login(s) as c:
+        for i in range(80):
+            rcpt = f"fill{i}@remote.example"
+            try:
+                reply = c.message(USER, rcpt, smtpc.letter(f"fill {i}", body=body))
+            except smtpc.Gone:
+                reply = (421, "gone")
+            if reply[0] != 250:
+                break
+            accepted.append(rcpt)
+    return accepted, reply
+
+
+@test("promise 1: a full spool: 452 4.3.1 before the end, what was acknowledged arrives", 240)
+def full(s):
+    s.hop.answers["BANNER"] = "421 4.3.2 not now"
+    accepted, reply = fill(s)
+    ok(len(accepted) >= 5, f"{len(accepted)} accepted, then {reply}")
+    equal((reply[0], reply[1][:5]), (452, "4.3.1"))
+    free = os.statvfs(s.dir + "/spool")
+    ok(free.f_bavail * free.f_frsize > 1 << 20, "there is still room for the queue's own work")
+    with smtpc.login(s) as c:
+        equal(c.cmd(f"MAIL FROM:<{USER}>")[0], 452)
+    s.hop.answers.clear()
+    s.restart()                                     # the backoff of the destination ends
+    for rcpt in accepted:
+        s.hop.wait(1, rcpt=rcpt, seconds=patience(90))
+
+
+@test("promise 1: with room again mail is taken again", 120)
+def again(s):
+    def taken():
+        with smtpc.login(s) as c:
+            return c.message(USER, "again@remote.example", smtpc.letter())[0] == 250
+    wait_for(taken, "mail to be taken", patience(60), step=0.3)
+    s.hop.wait(1, rcpt="again@remote.example", seconds=patience(30))
+
+
+@test("promise 1: somebody else fills the disk to the last block: no wrong 250", 240)
+def by_others(s):
+    s.hop.answers["BANNER"] = "421 4.3.2 not now"
+    with open(s.dir + "/spool/rubbish", "wb") as f:
+        with contextlib.suppress(OSError):
+            while True:
+                f.write(b"\0" * 65536)
+    with smtpc.login(s) as c:
+        code, text = c.message(USER, "none@remote.example", smtpc.letter())
+        ok(code in (452, 451, 421), f"{code} {text}")
+    os.unlink(s.dir + "/spool/rubbish")
+    s.hop.answers.clear()
+    again(s)
+    equal(s.hop.to("none@remote.example"), [])
+
+
+run(fixture)
