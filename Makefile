@@ -32,7 +32,7 @@ LIBS = $(shell pkg-config --libs $(PKGS)) -lcrypt -lpthread -ldl
 
 SRCS := $(sort $(wildcard submitd/*.c submitd/*/*.c authbackends/*.c transports/*.c))
 MAINS := submitd/main.c submitd/ctl/submitctl.c
-LIB_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SRCS)))
+LIB_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out $(MAINS),$(SRCS)))
 LIB := $(BUILD)/libsubmitd.a
 
 .PHONY: all
@@ -40,7 +40,7 @@ all: $(BUILD)/submitd $(BUILD)/submitctl
 	$(Q)ln -sf ../$(BUILD)/submitd submitd/submitd
 	$(Q)ln -sf ../$(BUILD)/submitctl submitd/submitctl
 
-$(BUILD)/%.o: %.c
+$(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  CC    $<")
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
@@ -49,11 +49,11 @@ $(LIB): $(LIB_OBJS)
 	$(if $(Q),@echo "  AR    $@")
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(BUILD)/submitd: $(BUILD)/submitd/main.o $(LIB)
+$(BUILD)/submitd: $(BUILD)/obj/submitd/main.o $(LIB)
 	$(if $(Q),@echo "  LD    $@")
 	$(Q)$(CC) $(LDFLAGS_$(VARIANT)) $(LDHARDEN) -o $@ $^ $(LIBS)
 
-$(BUILD)/submitctl: $(BUILD)/submitd/ctl/submitctl.o $(LIB)
+$(BUILD)/submitctl: $(BUILD)/obj/submitd/ctl/submitctl.o $(LIB)
 	$(if $(Q),@echo "  LD    $@")
 	$(Q)$(CC) $(LDFLAGS_$(VARIANT)) $(LDHARDEN) -o $@ $^ $(LIBS)
 
@@ -71,8 +71,9 @@ build-variant: $(BUILD)/submitd $(BUILD)/submitctl
 
 # ---- tests ------------------------------------------------------------------------------------
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
-.PRECIOUS: $(BUILD)/%.o
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIB)
+.PRECIOUS: $(BUILD)/obj/%.o
+$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
+	@mkdir -p $(@D)
 	$(if $(Q),@echo "  LD    $@")
 	$(Q)$(CC) $(LDFLAGS_$(VARIANT)) $(LDHARDEN) -o $@ $^ -lcmocka $(LIBS)
 .PHONY: build-units unit packages check demo crash power bench
@@ -123,7 +124,8 @@ fuzz:
 		fuzz-one T=$$t || exit 1; done
 CFLAGS_fuzz := $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -DSUBMITD_NO_SANDBOX -DSUBMITD_FAULTS
 LDFLAGS_fuzz := $(FUZZ_FLAGS)
-$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB)
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIB)
+	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_$(VARIANT)) -fsanitize=fuzzer -pie -o $@ $^ $(LIBS)
 fuzz-one: $(BUILD)/tests/fuzz/$(T)
 	$(Q)mkdir -p $(BUILD)/found/$(T)
@@ -134,7 +136,8 @@ fuzz-one: $(BUILD)/tests/fuzz/$(T)
 		$$([ -e $$dict ] && echo -dict=$$dict) $(BUILD)/found/$(T) $$corpus
 # the corpus alone, with any compiler
 REPLAY := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/replay_%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
-$(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/lib/replay_main.o $(LIB)
+$(BUILD)/tests/fuzz/replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/lib/replay_main.o $(LIB)
+	@mkdir -p $(@D)
 	$(if $(Q),@echo "  LD    $@")
 	$(Q)$(CC) $(LDFLAGS_$(VARIANT)) $(LDHARDEN) -o $@ $^ $(LIBS)
 build-replay: $(REPLAY)
