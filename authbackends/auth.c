@@ -182,8 +182,8 @@ on_ctl(struct ipc_peer *p, struct ipc_in *in)
 		    ",\"accepted\":%" PRIu64 ",\"denied\":%" PRIu64 ",\"temporary\":%" PRIu64
 		    ",\"malformed\":%" PRIu64 ",\"refused_by_rule\":%" PRIu64
 		    ",\"records_waiting\":%zu,\"records_lost\":%" PRIu64,
-		    proc_instance(), st->open, st->started, st->accepted, st->denied,
-		    st->temporary, st->malformed, st->by_rule, kept, lost);
+		    proc_instance(), st->open, st->started, st->accepted, st->denied, st->temporary,
+		    st->malformed, st->by_rule, kept, lost);
 		add_backends(&out);
 		buf_add_byte(&out, '}');
 	} else {

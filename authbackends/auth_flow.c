@@ -14,7 +14,7 @@
 #include <string.h>
 
 struct flow_job {
-	struct auth_job job; /* first */
+	struct auth_job job;  /* first */
 	struct auth_run *run; /* NULL: nobody waits any more */
 	struct auth_source *source;
 	bool burn; /* only to take as long as a real check does */

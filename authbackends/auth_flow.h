@@ -24,7 +24,7 @@ struct auth_flow {
 	const char *title;
 	struct auth_source *chain[AUTH_CHAIN_MAX];
 	size_t n;
-	bool stop_on_no;	  /* S17: on_no = stop */
+	bool stop_on_no;          /* S17: on_no = stop */
 	bool next_on_unavailable; /* S17: on_unavailable = next */
 	int64_t deadline_ms, fail_delay_ms;
 };
@@ -56,9 +56,9 @@ struct auth_run {
 	void (*fn)(struct auth_run *, void *arg);
 	void *arg;
 	/* the answer */
-	enum verdict verdict;		  /* V_OK, V_PERM or V_TEMP */
+	enum verdict verdict;             /* V_OK, V_PERM or V_TEMP */
 	const struct auth_source *source; /* that decided, NULL when none did */
-	bool user_known;		  /* a backend knows the name: A1 */
+	bool user_known;                  /* a backend knows the name: A1 */
 	int64_t ms;
 	/* private */
 	size_t pos;

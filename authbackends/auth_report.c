@@ -175,9 +175,9 @@ auth_report_ledger_up(struct ipc_peer *ledger)
 	char json[64];
 
 	while ((k = TAILQ_FIRST(&kept)) != NULL) {
-		in = (struct ipc_in){
-		    IPC_AUDIT_AUTH, buf_data(&k->body), buf_len(&k->body), -1};
-		if (ipc_decode_audit_auth(&in, &m) == 0 && ipc_send_audit_auth(ledger, -1, &m) == -1)
+		in = (struct ipc_in){IPC_AUDIT_AUTH, buf_data(&k->body), buf_len(&k->body), -1};
+		if (ipc_decode_audit_auth(&in, &m) == 0 &&
+		    ipc_send_audit_auth(ledger, -1, &m) == -1)
 			return;
 		TAILQ_REMOVE(&kept, k, link);
 		n_kept--;
@@ -187,8 +187,8 @@ auth_report_ledger_up(struct ipc_peer *ledger)
 	}
 	if (n_lost == n_lost_told)
 		return;
-	(void)str_printf(json, sizeof(json), "{\"from\":\"auth\",\"lost\":%" PRIu64 "}",
-	    n_lost - n_lost_told);
+	(void)str_printf(
+	    json, sizeof(json), "{\"from\":\"auth\",\"lost\":%" PRIu64 "}", n_lost - n_lost_told);
 	note.json = span_of(json);
 	if (ipc_send_audit_note(ledger, -1, &note) == 0)
 		n_lost_told = n_lost;

@@ -14,10 +14,10 @@ struct auth_report {
 	uint64_t sid;
 	struct net_addr client;
 	const char *listener, *helo, *tls_version, *tls_cipher, *mech;
-	const char *login;    /* as given */
-	bool name_known;      /* a backend knows it */
+	const char *login; /* as given */
+	bool name_known;   /* a backend knows it */
 	const char *authzid, *principal, *ou, *backend;
-	const char *reason;   /* never shows a password */
+	const char *reason; /* never shows a password */
 	uint32_t ms;
 	enum verdict verdict;
 };
@@ -37,7 +37,8 @@ void auth_report_hide(const char *login, char out[AUTH_HIDDEN_TEXT]);
 
 /* Once, before the first report: makes the key. */
 void auth_report_init(void);
-/* Writes the log line and hands the record to the ledger, or keeps it, bounded, until there is one. */
+/* Writes the log line and hands the record to the ledger, or keeps it, bounded, until there is one.
+ */
 void auth_report_send(const struct conf *, const struct auth_report *);
 /* A ledger is there: what was kept goes to it. */
 void auth_report_ledger_up(struct ipc_peer *);

@@ -40,9 +40,9 @@ struct auth_sasl {
 	sasl_conn_t *conn;
 	sasl_callback_t callbacks[2];
 	enum mech mech;
-	unsigned step;		/* responses taken */
-	bool captured;		/* our verifier was called */
-	bool over;		/* no further step is taken */
+	unsigned step; /* responses taken */
+	bool captured; /* our verifier was called */
+	bool over;     /* no further step is taken */
 	struct buf challenge;
 	char login[AUTH_NAME_MAX + 1], authzid[AUTH_NAME_MAX + 1];
 	struct secret password; /* as our verifier was given it */
@@ -225,7 +225,8 @@ auth_sasl_open(const char *hostname, char *err, size_t errsize)
 	for (i = 1; i < ARRAY_LEN(plugins); i++)
 		if (add_plugin(i) == -1) {
 			(void)str_printf(err, errsize,
-			    "Cyrus SASL: cannot load %s (package libsasl2-modules)", plugins[i].file);
+			    "Cyrus SASL: cannot load %s (package libsasl2-modules)",
+			    plugins[i].file);
 			return -1;
 		}
 	free(our_hostname);
@@ -261,7 +262,8 @@ auth_sasl_mechs(bool secure, struct buf *out)
 	auth_sasl_free(x);
 }
 
-/* ---- one exchange ------------------------------------------------------------------------------ */
+/* ---- one exchange ------------------------------------------------------------------------------
+ */
 
 struct auth_sasl *
 auth_sasl_new(bool secure)

@@ -19,24 +19,24 @@
 int auth_sasl_open(const char *hostname, char *err, size_t errsize);
 void auth_sasl_done(void);
 
-/* What may be offered, blank separated; secure: behind TLS, or the listener allows AUTH in clear. */
+/* What may be offered, blank separated; secure: behind TLS, or the listener allows AUTH in clear.
+ */
 void auth_sasl_mechs(bool secure, struct buf *out);
 
 enum sasl_outcome {
-	SASL_OUT_CHALLENGE = 0,	  /* send auth_sasl_challenge() */
+	SASL_OUT_CHALLENGE = 0,   /* send auth_sasl_challenge() */
 	SASL_OUT_CREDENTIALS = 1, /* name and password are there: ask the backends */
-	SASL_OUT_MALFORMED = 2,	  /* 501: not a message of that mechanism */
-	SASL_OUT_REFUSED = 3,	  /* 535: not taken, whatever a backend would say */
-	SASL_OUT_NO_MECH = 4,	  /* 504 */
-	SASL_OUT_FAILED = 5,	  /* 454: trouble on our side */
+	SASL_OUT_MALFORMED = 2,   /* 501: not a message of that mechanism */
+	SASL_OUT_REFUSED = 3,     /* 535: not taken, whatever a backend would say */
+	SASL_OUT_NO_MECH = 4,     /* 504 */
+	SASL_OUT_FAILED = 5,      /* 454: trouble on our side */
 };
 
 struct auth_sasl;
 struct auth_sasl *auth_sasl_new(bool secure); /* NULL: out of resources */
 void auth_sasl_free(struct auth_sasl *);      /* NULL is fine; wipes */
 /* initial NULL: none was sent. One start, then steps while the outcome is SASL_OUT_CHALLENGE. */
-enum sasl_outcome auth_sasl_start(
-    struct auth_sasl *, struct span mech, const struct span *initial);
+enum sasl_outcome auth_sasl_start(struct auth_sasl *, struct span mech, const struct span *initial);
 enum sasl_outcome auth_sasl_step(struct auth_sasl *, struct span response);
 struct span auth_sasl_challenge(const struct auth_sasl *);
 

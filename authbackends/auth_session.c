@@ -70,8 +70,8 @@ find(const struct ipc_peer *p, uint64_t sid)
 	struct auth_session *s;
 
 	LIST_FOREACH(s, &buckets[bucket_of(p, sid)], link)
-		if (s->peer == p && s->sid == sid)
-			return s;
+	if (s->peer == p && s->sid == sid)
+		return s;
 	return NULL;
 }
 
@@ -188,8 +188,8 @@ session_end(struct auth_session *s)
 }
 
 static void
-session_refuse(struct auth_session *s, unsigned code, const char *esc, const char *text,
-    const char *reason)
+session_refuse(
+    struct auth_session *s, unsigned code, const char *esc, const char *text, const char *reason)
 {
 	s->verdict = code / 100 == 4 ? V_TEMP : V_PERM;
 	s->code = (uint16_t)code;
@@ -347,8 +347,8 @@ session_take(struct auth_session *s, enum sasl_outcome outcome)
 		session_ask(s);
 		return;
 	case SASL_OUT_MALFORMED:
-		session_refuse(s, 501, "5.5.2", "Malformed authentication message",
-		    auth_sasl_reason(s->sasl));
+		session_refuse(
+		    s, 501, "5.5.2", "Malformed authentication message", auth_sasl_reason(s->sasl));
 		return;
 	case SASL_OUT_REFUSED:
 		session_deny(s, auth_sasl_reason(s->sasl));
@@ -427,8 +427,8 @@ auth_session_start(const struct conf *c, struct ipc_peer *p, const struct ipc_au
 	if (s->sasl == NULL)
 		session_refuse(s, 454, "4.7.0", TEXT_TEMP, "the SASL library failed");
 	else
-		session_take(s,
-		    auth_sasl_start(s->sasl, m->mech, m->has_initial != 0 ? &m->initial : NULL));
+		session_take(
+		    s, auth_sasl_start(s->sasl, m->mech, m->has_initial != 0 ? &m->initial : NULL));
 	return 0;
 }
 

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define QUEUE_MAX 1000u	      /* checks that wait for a worker of one backend */
+#define QUEUE_MAX 1000u       /* checks that wait for a worker of one backend */
 #define DEFAULT_CONCURRENCY 8 /* of a backend without a block, as in conf_options.def */
 #define DEFAULT_TIMEOUT_MS 5000
 

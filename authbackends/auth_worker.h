@@ -20,8 +20,8 @@ struct auth_pool;
 struct auth_job {
 	void (*work)(struct auth_job *); /* on a worker */
 	void (*done)(struct auth_job *); /* in the loop; frees the job */
-	int64_t deadline_ms;		 /* clock of ev_now_ms(); not begun afterwards */
-	bool expired;			 /* work() was not called */
+	int64_t deadline_ms;             /* clock of ev_now_ms(); not begun afterwards */
+	bool expired;                    /* work() was not called */
 	TAILQ_ENTRY(auth_job) link;
 };
 

@@ -19,17 +19,18 @@
 
 /* One question to a backend. */
 struct auth_check {
-	char login[AUTH_NAME_MAX + 1]; /* as given; no control characters, no edge blanks, never empty */
-	char address[ADDR_TEXT];       /* login completed to a canonical address; "" where it has none */
-	struct secret password;	       /* never empty */
+	char login[AUTH_NAME_MAX +
+		   1];           /* as given; no control characters, no edge blanks, never empty */
+	char address[ADDR_TEXT]; /* login completed to a canonical address; "" where it has none */
+	struct secret password;  /* never empty */
 	struct net_addr client;
 	int64_t deadline_ms; /* clock of ev_now_ms(); check() returns by then */
 
-	char hash[PASSWD_HASH_MAX + 1];	 /* from look() to check() */
+	char hash[PASSWD_HASH_MAX + 1];  /* from look() to check() */
 	char dummy[PASSWD_HASH_MAX + 1]; /* what a look-up of an unknown user would have cost; P3 */
-	bool hashed;			 /* a hash was computed */
+	bool hashed;                     /* a hash was computed */
 
-	char name[ADDR_TEXT];	      /* the backend's own spelling of the user; "" as asked */
+	char name[ADDR_TEXT];         /* the backend's own spelling of the user; "" as asked */
 	char reason[AUTH_REASON_MAX]; /* why not, for the log: never shows what the client sent */
 };
 
@@ -41,8 +42,8 @@ struct auth_check {
  */
 struct authbackend {
 	const char *name;
-	bool knows_users;    /* S17: its deny is final, and its V_NEXT means "no such user" */
-	bool cpu_bound;	     /* no more workers than processors */
+	bool knows_users; /* S17: its deny is final, and its V_NEXT means "no such user" */
+	bool cpu_bound;   /* no more workers than processors */
 	/*
 	 * Once, still with the supervisor's rights. block is NULL for a backend that needs none.
 	 * The configuration outlives the backend. -1 with a text in err.
@@ -57,8 +58,8 @@ struct authbackend {
 	enum verdict (*check)(void *self, struct auth_check *); /* on a worker, blocks */
 	void (*close)(void *self);
 	/*
-	 * Every second in the loop; may be NULL. want_file(path) asks the supervisor to open it, the
-	 * answer comes to on_file: fd is -1 with an errno, else it is taken.
+	 * Every second in the loop; may be NULL. want_file(path) asks the supervisor to open it,
+	 * the answer comes to on_file: fd is -1 with an errno, else it is taken.
 	 */
 	void (*tick)(void *self, void (*want_file)(const char *path));
 	bool (*on_file)(void *self, const char *path, int fd, int error); /* false: not my path */

@@ -37,9 +37,9 @@ struct file {
 	char *path, *title;
 	bool allow_plain;
 	struct passwd_table *table; /* used by the loop only */
-	struct stamp loaded;	    /* the content of table */
-	struct stamp seen;	    /* at the last look */
-	int64_t asked_ms;	    /* 0: no answer is due */
+	struct stamp loaded;        /* the content of table */
+	struct stamp seen;          /* at the last look */
+	int64_t asked_ms;           /* 0: no answer is due */
 	bool loading;
 	int error; /* of the last attempt, so that it is logged once */
 	struct auth_pool *loader;
@@ -77,7 +77,7 @@ static bool
 stamp_same(const struct stamp *a, const struct stamp *b)
 {
 	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
-	    a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
+	       a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
 }
 
 /* NULL with errno. */
@@ -254,7 +254,8 @@ load_done(struct auth_job *job)
 	if (j->table == NULL) {
 		log_trouble(f, j->error != 0 ? j->error : EAGAIN);
 	} else if (!stamp_get(j->fd, &now) || !stamp_same(&now, &j->stamp)) {
-		/* written to while it was read: what was read may be torn; the next look takes it */
+		/* written to while it was read: what was read may be torn; the next look takes it
+		 */
 		passwd_table_free(j->table);
 	} else {
 		f->table = j->table;

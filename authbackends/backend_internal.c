@@ -45,8 +45,9 @@ read_hash(const struct conf_user *u, char **hash, char *err, size_t errsize)
 		line.n--;
 	line = span_trim(line);
 	if ((wrong = passwd_hash_check(line, &kind)) != NULL) {
-		(void)str_printf(err, errsize, "%s:%u: user \"%s\": %s: %s (submitctl passwd makes one)",
-		    u->where.file, u->where.line, u->title, path, wrong);
+		(void)str_printf(err, errsize,
+		    "%s:%u: user \"%s\": %s: %s (submitctl passwd makes one)", u->where.file,
+		    u->where.line, u->title, path, wrong);
 		goto out;
 	}
 	*hash = span_dup(line);
@@ -73,7 +74,8 @@ internal_close(void *self)
 	free(in);
 }
 
-/* The hash whose cost most users have. Few kinds are in use: counting pairs with the first ones is enough. */
+/* The hash whose cost most users have. Few kinds are in use: counting pairs with the first ones is
+ * enough. */
 static void
 choose_dummy(struct internal *in)
 {
@@ -162,7 +164,8 @@ internal_look(void *self, struct auth_check *c, enum verdict *v)
 		return true;
 	}
 	hash = in->hashes[u - in->conf->user_blocks];
-	if (hash == NULL) { /* a block that only says what the user may: another backend has the password */
+	if (hash ==
+	    NULL) { /* a block that only says what the user may: another backend has the password */
 		c->name[0] = '\0';
 		*v = V_NEXT;
 		return true;

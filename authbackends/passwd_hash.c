@@ -98,7 +98,8 @@ salt_value(char c)
 	return p == NULL ? -1 : (int)(p - salt_set);
 }
 
-/* yescrypt as crypt_gensalt() and passwd make it: $y$j9T$salt$hash, flavour j, N and r in one character each. */
+/* yescrypt as crypt_gensalt() and passwd make it: $y$j9T$salt$hash, flavour j, N and r in one
+ * character each. */
 static const char *
 check_yescrypt(struct span s)
 {
@@ -151,7 +152,11 @@ passwd_hash_check(struct span s, enum passwd_kind *kind)
 	}
 	if (wrong != NULL)
 		return wrong;
-	if (str_copy_span(text, sizeof(text), s) == -1 || crypt_checksalt(text) != CRYPT_SALT_OK)
+	/* libxcrypt calls sha256 and $2a$ legacy, as it does DES and MD5: those did not come this
+	 * far */
+	if (str_copy_span(text, sizeof(text), s) == -1 ||
+	    (crypt_checksalt(text) != CRYPT_SALT_OK &&
+		crypt_checksalt(text) != CRYPT_SALT_METHOD_LEGACY))
 		return "crypt(3) does not take this hash";
 	*kind = found;
 	return NULL;
@@ -165,8 +170,10 @@ passwd_hash_cost(const char *hash)
 
 	/* the part before the salt: two dollars, or three with parameters */
 	dollars = strncmp(hash, "$y$", 3) == 0 || strncmp(hash, "$2", 2) == 0 ||
-	    strncmp(hash + (hash[0] != '\0'), "6$rounds=", 9) == 0 ||
-	    strncmp(hash + (hash[0] != '\0'), "5$rounds=", 9) == 0 ? 3 : 2;
+	                  strncmp(hash + (hash[0] != '\0'), "6$rounds=", 9) == 0 ||
+	                  strncmp(hash + (hash[0] != '\0'), "5$rounds=", 9) == 0
+	              ? 3
+	              : 2;
 	while (p != NULL && --dollars > 0)
 		p = strchr(p + 1, '$');
 	return (struct span){hash, p == NULL ? strlen(hash) : (size_t)(p - hash)};

@@ -169,8 +169,7 @@ judge_secret(struct span s, bool allow_plain, enum passwd_entry_kind *kind)
 	const char *wrong;
 
 	if (span_eq(s, "*") || span_eq(s, "!") || span_eq(s, "!!") ||
-	    ((s.p[0] == '*' || s.p[0] == '!') &&
-		looks_hashed((struct span){s.p + 1, s.n - 1}))) {
+	    ((s.p[0] == '*' || s.p[0] == '!') && looks_hashed((struct span){s.p + 1, s.n - 1}))) {
 		*kind = ENTRY_LOCKED;
 		return NULL;
 	}
@@ -265,8 +264,8 @@ choose_dummy(struct passwd_table *t)
 			found = true;
 		}
 	if (found)
-		(void)str_copy_span(t->dummy, sizeof(t->dummy),
-		    entry_secret(t, &t->entries[t->costs[best].entry]));
+		(void)str_copy_span(
+		    t->dummy, sizeof(t->dummy), entry_secret(t, &t->entries[t->costs[best].entry]));
 }
 
 struct passwd_table *

@@ -16,7 +16,8 @@ is_blank_edge(struct span s)
 {
 	/* U+00A0 as well: invisible, and easily pasted */
 	return s.p[0] == ' ' || s.p[s.n - 1] == ' ' ||
-	    (s.n >= 2 && (memcmp(s.p, "\xc2\xa0", 2) == 0 || memcmp(s.p + s.n - 2, "\xc2\xa0", 2) == 0));
+	       (s.n >= 2 &&
+		   (memcmp(s.p, "\xc2\xa0", 2) == 0 || memcmp(s.p + s.n - 2, "\xc2\xa0", 2) == 0));
 }
 
 /* C0, DEL, and U+0080 to U+009F in UTF-8. */
