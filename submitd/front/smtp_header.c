@@ -11,8 +11,19 @@
 
 #define HEADER_TEXT_MAX 250u
 
+/* P5: policy judges the address as it will be written. */
 static void
-header_policy(struct smtp_session *s, const struct header_info *info)
+qualify(struct addr *a, const char *domain)
+{
+	if (domain == NULL || a->domain[0] != '\0' || a->local[0] == '\0' ||
+	    addr_domain_ascii(span_of(domain), a->ascii_domain) == -1)
+		return;
+	if (str_copy(a->domain, sizeof(a->domain), a->ascii_domain) == -1)
+		a->domain[0] = a->ascii_domain[0] = '\0';
+}
+
+static void
+header_policy(struct smtp_session *s, const struct header_info *info, const char *domain)
 {
 	struct policy_result r;
 	struct facts f;
@@ -24,6 +35,8 @@ header_policy(struct smtp_session *s, const struct header_info *info)
 	if (f.n_header_from > FACTS_MAX_HEADER_ADDRS)
 		f.n_header_from = FACTS_MAX_HEADER_ADDRS;
 	memcpy(f.header_from, info->from, f.n_header_from * sizeof(f.header_from[0]));
+	for (uint32_t i = 0; i < f.n_header_from; i++)
+		qualify(&f.header_from[i], domain);
 	/* what cannot be read is nobody's own address: policy sees none, or an unknown one */
 	if (info->from_unparsable) {
 		if (f.n_header_from == FACTS_MAX_HEADER_ADDRS)
@@ -117,7 +130,7 @@ smtp_header_finish(struct smtp_session *s, size_t block, size_t rest)
 		    "The message is going round in circles: %u Received fields", info.received);
 		return;
 	}
-	header_policy(s, &info);
+	header_policy(s, &info, fix.qualify_domain);
 	if (tx->refused)
 		return;
 	header_note(tx->msg, &info);
