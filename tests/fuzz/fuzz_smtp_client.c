@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Replies of a next hop. The first octet chooses TLS mode and message; the rest is shown to the
+ * client in two pieces. Whatever comes: recipients are decided or open, a lost session is
+ * temporary.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "mail/smtp_client.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+
+static struct message *
+make_message(uint8_t choice)
+{
+	struct message *m = message_new();
+
+	(void)addr_parse(span_of("s@a.example"), 0, &m->sender);
+	for (unsigned i = 0; i < 3; i++)
+		(void)addr_parse(span_of("r@b.example"), 0, &message_add_rcpt(m)->addr);
+	m->size = 1000;
+	m->flags = (choice & 4) ? MSG_8BITMIME : 0;
+	return m;
+}
+
+static void
+run(const uint8_t *p, size_t n, uint8_t choice)
+{
+	struct smtp_client_options opt = {"us", "mx", "192.0.2.1", choice % 3};
+	struct message *m = make_message(choice);
+	struct smtp_client_rcpt r[3] = {0};
+	struct smtp_client c;
+	struct buf out = BUF_INIT;
+	size_t at = 0, end = n / 2, used;
+
+	for (size_t i = 0; i < 3; i++)
+		r[i].rcpt = &m->rcpts[i];
+	smtp_client_init(&c, &opt);
+	for (unsigned turns = 0; turns < 10000; turns++) {
+		switch (smtp_client_feed(&c, p + at, end - at, &used, &out)) {
+		case SMTP_CLIENT_MORE:
+			at += used;
+			if (end == n)
+				goto over;
+			end = n;
+			continue;
+		case SMTP_CLIENT_START_TLS:
+			smtp_client_tls_up(&c, &out);
+			break;
+		case SMTP_CLIENT_SEND:
+			if (choice & 8)
+				smtp_client_sent(&c);
+			break;
+		case SMTP_CLIENT_READY:
+		case SMTP_CLIENT_DONE:
+			if (c.state == SMTP_CLIENT_IDLE)
+				(void)smtp_client_begin(&c, m, (choice & 16) != 0, r, 3, &out);
+			break;
+		case SMTP_CLIENT_FAILED:
+			goto over;
+		}
+		at += used;
+	}
+over:
+	if (c.state != SMTP_CLIENT_OVER)
+		(void)smtp_client_lost(&c, "4.4.2", "lost");
+	if (c.failure.verdict != V_TEMP || smtp_client_in_transaction(&c))
+		abort();
+	for (size_t i = 0; i < 3; i++) {
+		if (r[i].state != SMTP_RCPT_DONE && r[i].state != SMTP_RCPT_OPEN)
+			abort();
+		status_clear(&r[i].status);
+	}
+	smtp_client_clear(&c);
+	message_free(m);
+	buf_clear(&out);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	if (n > 0 && n < 100000)
+		run(p + 1, n - 1, p[0]);
+	return 0;
+}
