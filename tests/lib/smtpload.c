@@ -32,6 +32,7 @@ static const char usage_text[] =
     "    [--auth none|plain|login] [--user U] [--password P] [--from A] [--to-domain D]\n"
     "    [--connections N] [--messages N] [--per-connection N] [--size BYTES] [--rcpts N]\n"
     "    [--domains N: recipients spread over d0.D to dN-1.D] [--threads N] [--duration S]\n"
+    "    [--pause MS: between the messages of a session]\n"
     "    [--timeout S] [--no-pipelining] [--bdat] [--retry] [--acked FILE]\n"
     "    [--idle N: N sessions log in and stay; prints `idle N`; ends at TERM or --duration]\n";
 
@@ -81,6 +82,7 @@ enum {
 	O_RETRY,
 	O_ACKED,
 	O_IDLE,
+	O_PAUSE,
 };
 
 static const struct option long_options[] = {
@@ -106,6 +108,7 @@ static const struct option long_options[] = {
     {"retry", 0, NULL, O_RETRY},
     {"acked", 1, NULL, O_ACKED},
     {"idle", 1, NULL, O_IDLE},
+    {"pause", 1, NULL, O_PAUSE},
     {NULL, 0, NULL, 0},
 };
 
@@ -159,6 +162,9 @@ take_number(struct load_options *o, int c)
 		break;
 	case O_IDLE:
 		o->idle = (int)number(optarg, 1, 100000);
+		break;
+	case O_PAUSE:
+		o->pause_ms = (int)number(optarg, 0, 100000);
 		break;
 	case O_DURATION:
 		o->duration_s = atof(optarg);

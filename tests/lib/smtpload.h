@@ -14,7 +14,7 @@ enum load_auth { LOAD_AUTH_NONE = 0, LOAD_AUTH_PLAIN, LOAD_AUTH_LOGIN };
 
 struct load_options {
 	const char *host, *port, *user, *password, *from, *to_domain, *acked;
-	int connections, threads, rcpts, domains, idle;
+	int connections, threads, rcpts, domains, idle, pause_ms;
 	long messages, per_connection, size;
 	double duration_s, timeout_s;
 	enum load_tls tls;
@@ -59,6 +59,7 @@ enum step {
 	STEP_DATA,
 	STEP_END, /* the reply to the whole message */
 	STEP_QUIT,
+	STEP_PAUSE, /* the next message at `when` */
 	STEP_IDLE,
 	STEP_DONE, /* nothing left to do */
 };
@@ -93,7 +94,8 @@ struct load_worker {
 
 /* smtpload_smtp.c: the protocol. */
 void load_put(struct load_conn *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-bool load_more(struct load_run *); /* messages are left to be sent */
+void load_next(struct load_worker *, struct load_conn *); /* the next message, or the end */
+bool load_more(struct load_run *);                        /* messages are left to be sent */
 /* One whole reply line. -1: the session failed, 1: it ended in good order. */
 int load_reply(struct load_worker *, struct load_conn *, const char *line, size_t len);
 

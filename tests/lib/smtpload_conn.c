@@ -261,8 +261,12 @@ tend(struct load_worker *w, int64_t now)
 
 		if (c->step == STEP_CLOSED && any && now >= c->when)
 			conn_open(w, c);
-		else if (c->fd != -1 && c->step != STEP_IDLE &&
-			 now - c->active > (int64_t)(r->opt.timeout_s * 1e9))
+		else if (c->step == STEP_PAUSE && now >= c->when) {
+			load_next(w, c);
+			if (flush(w, c) == -1)
+				conn_close(w, c, true);
+		} else if (c->fd != -1 && c->step != STEP_IDLE &&
+			   now - c->active > (int64_t)(r->opt.timeout_s * 1e9))
 			conn_close(w, c, true);
 		open = open || c->fd != -1;
 	}

@@ -140,8 +140,8 @@ put_rcpt(struct load_worker *w, struct load_conn *c, int i)
 }
 
 /* Ready for a transaction: the next one, or the end. */
-static void
-next_message(struct load_worker *w, struct load_conn *c)
+void
+load_next(struct load_worker *w, struct load_conn *c)
 {
 	struct load_run *r = w->run;
 
@@ -197,7 +197,12 @@ message_taken(struct load_worker *w, struct load_conn *c)
 			abort();
 	}
 	atomic_fetch_add(&r->ok, 1);
-	next_message(w, c);
+	if (r->opt.pause_ms > 0) {
+		c->step = STEP_PAUSE;
+		c->when = load_now() + (int64_t)r->opt.pause_ms * 1000000;
+	} else {
+		load_next(w, c);
+	}
 }
 
 static void
@@ -209,7 +214,7 @@ logged_in(struct load_worker *w, struct load_conn *c)
 		printf("idle %d\n", w->run->opt.idle);
 		fflush(stdout);
 	}
-	next_message(w, c);
+	load_next(w, c);
 }
 
 static void
@@ -315,6 +320,7 @@ step_forward(struct load_worker *w, struct load_conn *c, int code)
 	case STEP_CONNECT:
 	case STEP_HANDSHAKE:
 	case STEP_QUIT:
+	case STEP_PAUSE:
 	case STEP_IDLE:
 	case STEP_DONE:
 		break;
