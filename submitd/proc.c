@@ -229,10 +229,11 @@ reset_signals(void)
 	sigset_t none;
 
 	sigaction(SIGPIPE, &ignore, NULL);
-	/* the supervisor decides when roles end; a terminal's ^C goes to the whole group */
+	/* the supervisor decides when roles end: a terminal's ^C goes to the whole group, and so
+	 * does systemd's SIGTERM */
 	sigaction(SIGINT, &ignore, NULL);
 	sigaction(SIGHUP, &ignore, NULL);
-	sigaction(SIGTERM, &normal, NULL);
+	sigaction(SIGTERM, &ignore, NULL);
 	sigaction(SIGCHLD, &normal, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
