@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * submitctl passwd: the command line, and the password from the terminal or from
+ * standard input. A password is never an argument, never printed, and wiped after
+ * use. The file itself is changed by ctl_passwd_file.c.
+ */
+#include "ctl/ctl_passwd_file.h"
+
+#include "base/secret.h"
+#include "base/str.h"
+
+#include <crypt.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#define PASSWORD_MAX 511 /* what libxcrypt takes */
+
+static const struct {
+	const char *name, *prefix;
+	unsigned long cost;
+} methods[] = {{"yescrypt", "$y$", 0}, {"bcrypt", "$2b$", 11}, {"sha512", "$6$", 100000}};
+
+/* Up to the end of the line. -1: end of file at once, or too long. */
+static int
+read_line(int fd, char line[PASSWORD_MAX + 2])
+{
+	size_t n = 0;
+	bool any = false;
+	char c;
+
+	for (;;) {
+		ssize_t r = read(fd, &c, 1);
+
+		if (r == -1 && errno == EINTR)
+			continue;
+		if (r <= 0 || c == '\n')
+			break;
+		any = true;
+		if (n <= PASSWORD_MAX)
+			line[n++] = c;
+	}
+	if (n > 0 && line[n - 1] == '\r')
+		n--;
+	line[n > PASSWORD_MAX ? PASSWORD_MAX + 1 : n] = '\0';
+	c = 0;
+	return any ? 0 : -1;
+}
+
+static int
+ask(int fd, const char *prompt, char line[PASSWORD_MAX + 2])
+{
+	struct termios old, quiet;
+	int rc;
+
+	(void)fputs(prompt, stderr);
+	if (tcgetattr(fd, &old) == -1)
+		return -1;
+	quiet = old;
+	quiet.c_lflag &= ~(tcflag_t)ECHO;
+	if (tcsetattr(fd, TCSAFLUSH, &quiet) == -1)
+		return -1;
+	rc = read_line(fd, line);
+	(void)tcsetattr(fd, TCSAFLUSH, &old);
+	(void)fputc('\n', stderr);
+	return rc;
+}
+
+/* What AUTH would refuse before any backend sees it is refused here too (P3). */
+static const char *
+check_password(const char *p)
+{
+	size_t n = strlen(p);
+	struct span s = {p, n};
+
+	if (n == 0)
+		return "an empty password is not possible";
+	if (n > PASSWORD_MAX)
+		return "the password is longer than 511 octets";
+	if (!utf8_valid(s))
+		return "the password is not UTF-8";
+	if (str_has_control(s))
+		return "the password holds control characters";
+	if (span_trim(s).n != n)
+		return "blanks at the edges of a password get lost on the way; leave them out";
+	return NULL;
+}
+
+static int
+get_password(struct secret *out)
+{
+	char first[PASSWORD_MAX + 2] = "", second[PASSWORD_MAX + 2] = "";
+	const char *why = NULL;
+
+	if (isatty(STDIN_FILENO) != 1) {
+		if (read_line(STDIN_FILENO, first) == -1)
+			why = "there is no password on standard input";
+	} else if (ask(STDIN_FILENO, "New password: ", first) == -1 ||
+		   ask(STDIN_FILENO, "Again: ", second) == -1) {
+		why = "no password was given";
+	} else if (strcmp(first, second) != 0) {
+		why = "the two passwords differ; nothing was changed";
+	}
+	if (why == NULL)
+		why = check_password(first);
+	if (why == NULL)
+		secret_set(out, first, strlen(first));
+	else
+		ctl_error("%s", why);
+	explicit_bzero(first, sizeof(first));
+	explicit_bzero(second, sizeof(second));
+	return why == NULL ? 0 : -1;
+}
+
+/* The hash of a password asked for now. -1 with the error printed. */
+static int
+make_hash(const char *prefix, unsigned long cost, char *hash, size_t size)
+{
+	struct secret password = {0};
+	struct crypt_data *data;
+	char *setting = NULL;
+	const char *h = NULL;
+	int rc = -1;
+
+	if (get_password(&password) == -1)
+		return -1;
+	data = xcallocarray(1, sizeof(*data));
+	setting = crypt_gensalt_ra(prefix, cost, NULL, 0);
+	if (setting != NULL)
+		h = crypt_r(password.data, setting, data);
+	if (h == NULL || h[0] == '*' || str_copy(hash, size, h) == -1)
+		ctl_error("this system cannot make such a hash");
+	else
+		rc = 0;
+	explicit_bzero(data, sizeof(*data));
+	free(data);
+	free(setting);
+	secret_clear(&password);
+	return rc;
+}
+
+/* The file of the backend; NULL with the error printed. The text is the caller's. */
+static char *
+backend_file(struct ctl *ctl, const char *backend)
+{
+	struct conf *c = ctl_conf_load(ctl, false);
+	const struct conf_backend *found = NULL;
+	size_t n = 0;
+	char *path = NULL;
+
+	if (c == NULL) {
+		ctl_error("without a usable configuration, name the file with --file");
+		return NULL;
+	}
+	for (size_t i = 0; i < c->n_backend; i++) {
+		const struct conf_backend *b = &c->backend_blocks[i];
+
+		if (b->path == NULL || (backend != NULL && strcmp(b->title, backend) != 0))
+			continue;
+		found = b;
+		n++;
+	}
+	if (n == 1)
+		path = xstrdup(found->path);
+	else if (n == 0)
+		ctl_error(backend == NULL ? "the configuration has no backend with type = file"
+					  : "there is no backend with type = file of that name");
+	else
+		ctl_error("there are several file backends: say which with --backend");
+	conf_free(c);
+	return path;
+}
+
+static const char *
+check_name(const char *name)
+{
+	struct span s = span_of(name);
+
+	if (s.n == 0 || s.n > 255)
+		return "a user name has 1 to 255 octets";
+	if (str_has_control(s) || !utf8_valid(s))
+		return "a user name holds no control characters and is UTF-8";
+	if (strpbrk(name, ": \t") != NULL)
+		return "a user name holds no colon and no blanks: they separate it from the hash";
+	if (name[0] == '#')
+		return "a user name does not begin with #: that is a comment";
+	return NULL;
+}
+
+struct options {
+	const char *file, *backend, *method;
+	bool hash_only, delete;
+};
+
+static int
+read_options(struct ctl *ctl, int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {{"file", required_argument, NULL, 'F'},
+	    {"backend", required_argument, NULL, 'b'}, {"method", required_argument, NULL, 'm'},
+	    {"hash", no_argument, NULL, 'H'}, {"delete", no_argument, NULL, 'd'},
+	    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	int ch;
+
+	optind = 0;
+	while ((ch = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+		switch (ch) {
+		case 'F':
+			o->file = optarg;
+			break;
+		case 'b':
+			o->backend = optarg;
+			break;
+		case 'm':
+			o->method = optarg;
+			break;
+		case 'H':
+			o->hash_only = true;
+			break;
+		case 'd':
+			o->delete = true;
+			break;
+		case 'j':
+			ctl->json = true;
+			break;
+		case 'h':
+			ctl_print_help(ctl_command_find("passwd"));
+			return -1;
+		default:
+			return CTL_USAGE;
+		}
+	}
+	if (argc - optind != (o->hash_only ? 0 : 1) || (o->hash_only && o->delete) ||
+	    (o->file != NULL && o->backend != NULL)) {
+		ctl_error("see submitctl passwd --help: one USER, or --hash and none");
+		return CTL_USAGE;
+	}
+	return 0;
+}
+
+static int
+change_file(struct ctl *ctl, const struct options *o, const char *user, const char *hash)
+{
+	char *path = o->file != NULL ? xstrdup(o->file) : backend_file(ctl, o->backend);
+	char err[512];
+	int rc = CTL_FAILED;
+
+	if (path == NULL)
+		return CTL_FAILED;
+	switch (ctl_passwd_change(path, user, hash, err, sizeof(err))) {
+	case PASSWD_ADDED:
+		(void)printf("%s: user %s is new\n", path, user);
+		rc = CTL_OK;
+		break;
+	case PASSWD_CHANGED:
+		(void)printf(
+		    "%s: user %s is %s\n", path, user, hash == NULL ? "removed" : "changed");
+		rc = CTL_OK;
+		break;
+	case PASSWD_ABSENT:
+		ctl_error("%s: there is no user %s", path, user);
+		break;
+	case PASSWD_FAILED:
+		ctl_error("%s: %s", path, err);
+		break;
+	}
+	free(path);
+	return rc;
+}
+
+int
+ctl_passwd(struct ctl *ctl, int argc, char **argv)
+{
+	struct options o = {.method = "yescrypt"};
+	char hash[CRYPT_OUTPUT_SIZE] = "";
+	const char *why, *user;
+	size_t m = 0;
+	int rc = read_options(ctl, argc, argv, &o);
+
+	if (rc != 0)
+		return rc == -1 ? CTL_OK : rc;
+	while (m < 3 && strcmp(methods[m].name, o.method) != 0)
+		m++;
+	if (m == 3) {
+		ctl_error(
+		    "there is no method \"%s\"; right is yescrypt, bcrypt or sha512", o.method);
+		return CTL_USAGE;
+	}
+	user = o.hash_only ? NULL : argv[optind];
+	why = user == NULL ? NULL : check_name(user);
+	if (why != NULL) {
+		ctl_error("%s", why);
+		return CTL_USAGE;
+	}
+	if (!o.delete &&make_hash(methods[m].prefix, methods[m].cost, hash, sizeof(hash)) == -1)
+		return CTL_FAILED;
+	if (o.hash_only) {
+		(void)puts(hash);
+		return CTL_OK;
+	}
+	return change_file(ctl, &o, user, o.delete ? NULL : hash);
+}

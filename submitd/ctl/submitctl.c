@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * submitctl: the operator's tool. A table of commands; each has its own file. It
+ * runs as whoever calls it and has no rights of its own: what it may do is decided
+ * by the control socket.
+ */
+#include "ctl/ctl.h"
+#include "ctl/ctl_select.h"
+
+#include <getopt.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+static int ctl_help(struct ctl *, int argc, char **argv);
+static int ctl_version(struct ctl *, int argc, char **argv);
+
+static const struct ctl_command commands[] = {
+    {"queue", ctl_queue,
+	"[list] [SELECTION] [--state STATE] [--limit N]\n"
+	"show ID ...\n"
+	"retry | hold | release | remove | bounce  SELECTION | --all",
+	"waiting mail: list, show, retry, hold, release, remove, bounce",
+	CTL_SELECT_HELP "  --state STATE            due, waiting, active or held\n"
+			"  --all                    everything (actions need this or a selection)\n"
+			"  --limit N                list at most so many\n"},
+    {"history", ctl_history, "[SELECTION] [--limit N]", "finished deliveries, newest first",
+	CTL_SELECT_HELP "  --limit N                at most so many\n"},
+    {"log", ctl_log, "[--file FILE] [--limit N] QUERY",
+	"events of a message, session or address from the log files",
+	"  QUERY  a message id (UUID), MID:QID, a queue id (digits), a session id (sid:…),\n"
+	"         an address, /regexp/ (POSIX extended), or any text\n"
+	"  --file FILE              search this file (\"-\": standard input) instead of the\n"
+	"                           configured ones and their rotated .1, .2, …\n"
+	"  --limit N                show the newest N messages that match (default 20)\n"},
+    {"explain", ctl_explain,
+	"[--listener L] [--ip A] [--auth USER] [--helo H] [--tls VERSION | --no-tls]\n"
+	"--from F --rcpt R [--header-from X] [--size N]",
+	"what would happen to a message, rule by rule, and why",
+	"  --listener NAME          needed where there are several\n"
+	"  --auth USER              as if this user had logged in\n"
+	"  --from ADDRESS           envelope sender; \"<>\" is the empty one\n"
+	"  --header-from A,B        addresses of From and Sender; the envelope sender by "
+	"default\n"},
+    {"stats", ctl_stats, "", "counters of every process", NULL},
+    {"state", ctl_state, "", "the processes of the service", NULL},
+    {"reload", ctl_reload, "", "read the configuration again; exit 1 when it is refused", NULL},
+    {"passwd", ctl_passwd,
+	"[--file FILE | --backend NAME] [--method METHOD] USER\n"
+	"--delete [--file FILE | --backend NAME] USER\n"
+	"--hash [--method METHOD]",
+	"set a password in the file of a file backend, or print a hash",
+	"  The password is asked for twice, or read from standard input when that is no\n"
+	"  terminal; never from the command line.\n"
+	"  --method METHOD          yescrypt (default), bcrypt or sha512\n"
+	"  --hash                   only print the hash, for the secret file of a user block\n"
+	"  --delete                 remove the user\n"},
+    {"version", ctl_version, "", "print the version", NULL},
+    {"help", ctl_help, "[COMMAND]", "this list, or the options of one command", NULL},
+};
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+const struct ctl_command *
+ctl_command_find(const char *name)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+void
+ctl_print_help(const struct ctl_command *c)
+{
+	const char *u = c->usage, *word = "usage:";
+
+	do {
+		size_t n = strcspn(u, "\n");
+
+		(void)printf("%s submitctl %s %.*s\n", word, c->name, (int)n, u);
+		word = "      ";
+		u += n;
+	} while (*u++ == '\n');
+	(void)printf("\n%s\n", c->summary);
+	if (c->help != NULL)
+		(void)printf("\n%s", c->help);
+	(void)puts("  --json                   one JSON object per line");
+}
+
+static void
+usage(FILE *f)
+{
+	(void)fputs("usage: submitctl [-f FILE] [--socket PATH] [--json] COMMAND …\n\n", f);
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		(void)fprintf(f, "  %-8s  %s\n", commands[i].name, commands[i].summary);
+	(void)fputs(
+	    "\nsubmitctl COMMAND --help tells more. Exit codes: 0 done, 1 refused or failed, "
+	    "2 usage.\n",
+	    f);
+}
+
+static int
+ctl_help(struct ctl *ctl, int argc, char **argv)
+{
+	const struct ctl_command *c = argc > 1 ? ctl_command_find(argv[1]) : NULL;
+
+	(void)ctl;
+	if (argc > 1 && c == NULL) {
+		ctl_error("there is no command \"%s\"", argv[1]);
+		return CTL_USAGE;
+	}
+	if (c != NULL)
+		ctl_print_help(c);
+	else
+		usage(stdout);
+	return CTL_OK;
+}
+
+static int
+ctl_version(struct ctl *ctl, int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	if (ctl->json)
+		(void)puts("{\"version\":\"" SUBMITD_VERSION "\"}");
+	else
+		(void)puts("submitctl " SUBMITD_VERSION);
+	return CTL_OK;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option longs[] = {{"socket", required_argument, NULL, 's'},
+	    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'},
+	    {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
+	struct ctl ctl = {0};
+	const struct ctl_command *c;
+	int ch;
+
+	(void)setlocale(LC_CTYPE, "");
+	while ((ch = getopt_long(argc, argv, "+f:hV", longs, NULL)) != -1) {
+		switch (ch) {
+		case 'f':
+			ctl.conf_path = optarg;
+			break;
+		case 's':
+			ctl.socket = optarg;
+			break;
+		case 'j':
+			ctl.json = true;
+			break;
+		case 'h':
+			usage(stdout);
+			return CTL_OK;
+		case 'V':
+			return ctl_version(&ctl, 0, NULL);
+		default:
+			usage(stderr);
+			return CTL_USAGE;
+		}
+	}
+	if (optind == argc) {
+		usage(stderr);
+		return CTL_USAGE;
+	}
+	c = ctl_command_find(argv[optind]);
+	if (c == NULL) {
+		ctl_error("there is no command \"%s\"; see submitctl help", argv[optind]);
+		return CTL_USAGE;
+	}
+	ch = c->fn(&ctl, argc - optind, argv + optind);
+	if (fflush(stdout) == EOF || ferror(stdout)) {
+		ctl_error("the output could not be written");
+		return CTL_FAILED;
+	}
+	return ch;
+}
