@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "mail/header_list.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define LINE_MAX_OCTETS 998u
@@ -196,9 +197,11 @@ line_has_room(struct span lines, const char *p, size_t n)
 {
 	const char *from = p, *to = p;
 
-	while (from > lines.p && from[-1] != '\n')
+	/* look no further than the limit: a line may be long and full of addresses */
+	while (from > lines.p && from[-1] != '\n' && p - from <= (ptrdiff_t)LINE_MAX_OCTETS)
 		from--;
-	while (to < lines.p + lines.n && *to != '\r' && *to != '\n')
+	while (to < lines.p + lines.n && *to != '\r' && *to != '\n' &&
+	       to - p <= (ptrdiff_t)LINE_MAX_OCTETS)
 		to++;
 	return (size_t)(to - from) + n <= LINE_MAX_OCTETS;
 }
