@@ -137,7 +137,8 @@ addr_domain_ascii(struct span domain, char out[ADDR_DOMAIN_MAX + 1])
 		out[domain.n] = '\0';
 		return 0;
 	}
-	if (check_utf8(domain, ADDR_ALLOW_UTF8) != ADDR_OK ||
+	/* a NUL would hide what is behind it from libidn2 */
+	if (str_has_control(domain) || check_utf8(domain, ADDR_ALLOW_UTF8) != ADDR_OK ||
 	    str_copy_span(text, sizeof(text), domain) == -1)
 		return -1;
 	if (idn2_lookup_u8((const uint8_t *)text, &ace, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) !=

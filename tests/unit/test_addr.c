@@ -197,6 +197,7 @@ test_domains(void **state)
 	assert_int_equal(addr_domain_ascii(span_of("[192.0.2.1]"), out), -1);
 	assert_int_equal(addr_domain_ascii(span_of(""), out), -1);
 	assert_int_equal(addr_domain_ascii((struct span){"a\0b", 3}, out), -1);
+	assert_int_equal(addr_domain_ascii((struct span){"xn--a\0\xc3\xbc", 8}, out), -1);
 }
 
 static void
