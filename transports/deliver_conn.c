@@ -363,8 +363,10 @@ retry_in_clear(struct deliver_conn *c, const char *why)
 	if (c->dest->conf->tls != TRANSPORT_TLS_OPPORTUNISTIC || c->in_clear)
 		return false;
 	/* RFC 7435: some protection where there can be, mail in any case */
-	log_note(LOG_LEVEL_WARN, "TLS with %s [%s] failed (%s): mail goes in clear for a while",
-	    c->host.name, c->ip, why == NULL ? "" : why);
+	if (!deliver_host_is_clear(&c->host.addr))
+		log_note(LOG_LEVEL_WARN,
+		    "TLS with %s [%s] failed (%s): its mail goes in clear for ten minutes",
+		    c->host.name, c->ip, why == NULL ? "" : why);
 	deliver_host_set_clear(&c->host.addr);
 	c->in_clear = true;
 	io_free(c->io);
