@@ -9,7 +9,8 @@ use Test::More;
 
 eval { require Mail::DeliveryStatus::BounceParser; 1 }
     or plan skip_all => 'libmail-deliverystatus-bounceparser-perl is not installed';
-my $generator = $ENV{DSN_GENERATOR} // "$FindBin::Bin/../../build/release/tests/unit/test_dsn_report";
+my $build = $ENV{BUILD} // "build/release";
+my $generator = $ENV{DSN_GENERATOR} // "$FindBin::Bin/../../$build/tests/unit/test_dsn_report";
 plan skip_all => "no generator at $generator: make unit T=test_dsn_report" unless -x $generator;
 
 # name, then for each recipient: address, reason, host, Remote-MTA, status. The parser's "host"
