@@ -394,8 +394,10 @@ scan_outside(struct scan *s)
 		    "unexpected %s; write BLOCK {, BLOCK \"name\" { or include(\"file\")",
 		    scan_shown(s, s->t, shown));
 	}
-	/* to the next block */
-	for (s->t++; s->t->kind != CONF_TOKEN_END; s->t++)
+	/* to the next block; a value that was wrong may have ended at the end */
+	if (s->t == start)
+		s->t++;
+	for (; s->t->kind != CONF_TOKEN_END; s->t++)
 		if (scan_block_open(s->t) != NULL && conf_block_index(scan_text(s, s->t)) != -1)
 			return;
 }

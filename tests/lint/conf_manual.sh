@@ -4,6 +4,7 @@
 # submitd.conf(5) against conf_options.def: every block and option stands in the man
 # page, in the order of the table, with its type, words, default and range, and no
 # other. Needs python3; mandoc -T lint must have nothing to say, where it is installed.
+# shellcheck disable=SC2317 # the functions are called by name
 cd "$(dirname "$0")/../.." || exit 2
 
 compare() {

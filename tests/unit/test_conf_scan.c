@@ -53,6 +53,12 @@ static const struct conf_case cases[] = {
     {"option outside", CONF_TEST_BASE "\nhostname = \"x\"\n",
 	{"3 error: option hostname stands outside of any block; an option of that name stands in "
 	 "server blocks"}},
+    {"option outside at the end", "x = {",
+	{"1 error: option x stands outside of any block",
+	    "1 error: outside of any block: the list that begins here is not closed"}},
+    {"option outside without value", "x =",
+	{"1 error: option x stands outside of any block",
+	    "1 error: outside of any block: a value is missing"}},
     {"unknown block", CONF_TEST_BASE "lisener \"x\" {\n a = {b, c} d { e = f }\n}\n",
 	{"2 error: unknown block lisener; did you mean listener?"}},
     {"unknown option", CONF_TEST_BASE "log { levle = info\n  format = json\n  colour = {a,\n b} }",
@@ -60,7 +66,7 @@ static const struct conf_case cases[] = {
 	    "4 error: log: unknown option colour"}},
     {"unknown option of another block", CONF_TEST_BASE "log {\n relay_ou = {\"staff\"} }",
 	{"3 error: log: unknown option relay_ou; an option of that name stands in listener "
-         "blocks"}},
+	 "blocks"}},
     {"unknown block in a block", CONF_TEST_BASE "audit {\n rule \"x\" { a = b }\n }",
 	{"3 error: audit: unknown block rule"}},
     {"scalar twice", CONF_TEST_BASE "log {\n level = info\n\n level = debug }",
