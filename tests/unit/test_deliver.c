@@ -372,7 +372,7 @@ on_res(struct ipc_peer *p, struct ipc_in *in)
 	ack.qid = m.qid;
 	assert_int_equal(ipc_send_job_ack(p, -1, &ack), 0);
 	if (++n_results == now->jobs)
-		kill(pid, SIGKILL);
+		kill(pid, SIGTERM);
 	return 0;
 }
 
@@ -438,6 +438,13 @@ send_job(struct ipc_peer *p, uint64_t qid)
 /* ---- the child ------------------------------------------------------------------------------- */
 
 static void
+child_drain(void *arg)
+{
+	(void)arg;
+	deliver_role.drain(false);
+}
+
+static void
 child(int fd, const char *text)
 {
 	struct conf *conf = conf_test_good(text);
@@ -448,6 +455,7 @@ child(int fd, const char *text)
 	log_open(&(struct log_options){&target, 1, false, LOG_LEVEL_ERROR}, err, sizeof(err));
 	if (deliver_role.prepare(conf, err, sizeof(err)) == -1 || ev_init() == -1)
 		_exit(2);
+	ev_signal(SIGTERM, child_drain, NULL);
 	ipc_init(ROLE_DELIVER, &deliver_role.ipc);
 	ipc_peer_new(fd, ROLE_QUEUE, 0, 1);
 	if (deliver_role.start(conf, err, sizeof(err)) == -1)
@@ -531,7 +539,7 @@ static void
 run_case(const struct deliver_case *c)
 {
 	struct ipc_peer *p;
-	int fds[2];
+	int fds[2], status;
 
 	struct deliver_case copy = *c;
 
@@ -557,8 +565,9 @@ run_case(const struct deliver_case *c)
 	ev_timer_set(&limit, 20000, stop, NULL);
 	ev_run();
 	ev_timer_clear(&limit);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	if (n_open != 0)
+		kill(pid, SIGKILL); /* too late */
+	assert_int_equal(waitpid(pid, &status, 0), pid);
 	ev_watch_clear(&dns_watch);
 	close(dns_fd);
 	for (size_t i = 0; i < HOPS; i++) {
@@ -569,6 +578,7 @@ run_case(const struct deliver_case *c)
 	}
 	ev_done();
 	check();
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0); /* drained */
 }
 
 static void
