@@ -56,8 +56,10 @@ test_like(void **state)
 	    "listener \"a\" { like = \"b\" bind = \"0.0.0.0:465\" tls = implicit }\n"
 	    "listener \"b\" { like = \"submission\" bind = \"0.0.0.0:2525\"\n"
 	    "  clients = {\"10.0.0.0/8\", \"2001:db8::/32\"} tolerate = {bare_lf, nul} }\n"
-	    "listener \"mx\" { like = \"b\" bind = \"0.0.0.0:25\" role = relay clients = {\"127.0.0.1\"} }");
-	const struct conf_listener *a = conf_listener_find(c, "a"), *mx = conf_listener_find(c, "mx");
+	    "listener \"mx\" { like = \"b\" bind = \"0.0.0.0:25\" role = relay clients = "
+	    "{\"127.0.0.1\"} }");
+	const struct conf_listener *a = conf_listener_find(c, "a"),
+				   *mx = conf_listener_find(c, "mx");
 
 	(void)state;
 	assert_int_equal(a->tls, LISTENER_TLS_IMPLICIT);
@@ -79,14 +81,18 @@ static void
 test_transport(void **state)
 {
 	struct conf *c = conf_test_good(CONF_TEST_BASE
-	    "transport \"s\" { method = static port = 2525 source = {\"2001:db8::1\", \"192.0.2.9\"}\n"
-	    " hosts = {\"MX.Example.NET\", \"192.0.2.1\", \"[2001:db8::2]\", \"[2001:db8::3]:26\", \"a.example:27\"} }\n"
-	    "transport \"m\" { method = \"lookup-mx:zone=Mx.Example.COM;query=192.0.2.53,127.0.0.1:5301,[::1]:54,::1\" }\n"
+	    "transport \"s\" { method = static port = 2525 source = {\"2001:db8::1\", "
+	    "\"192.0.2.9\"}\n"
+	    " hosts = {\"MX.Example.NET\", \"192.0.2.1\", \"[2001:db8::2]\", \"[2001:db8::3]:26\", "
+	    "\"a.example:27\"} }\n"
+	    "transport \"m\" { method = "
+	    "\"lookup-mx:zone=Mx.Example.COM;query=192.0.2.53,127.0.0.1:5301,[::1]:54,::1\" }\n"
 	    "domain \"s.example\" { transport = s } domain \"m.example\" { transport = m }");
-	const struct conf_transport *s = conf_transport_find(c, "s"), *m = conf_transport_find(c, "m");
-	static const struct conf_host want[] = {{(char *)(uintptr_t)"mx.example.net", 2525},
-	    {(char *)(uintptr_t)"192.0.2.1", 2525}, {(char *)(uintptr_t)"2001:db8::2", 2525},
-	    {(char *)(uintptr_t)"2001:db8::3", 26}, {(char *)(uintptr_t)"a.example", 27}};
+	const struct conf_transport *s = conf_transport_find(c, "s"),
+				    *m = conf_transport_find(c, "m");
+	static const struct conf_host want[] = {{(char *)(uintptr_t) "mx.example.net", 2525},
+	    {(char *)(uintptr_t) "192.0.2.1", 2525}, {(char *)(uintptr_t) "2001:db8::2", 2525},
+	    {(char *)(uintptr_t) "2001:db8::3", 26}, {(char *)(uintptr_t) "a.example", 27}};
 	size_t i;
 
 	(void)state;
@@ -109,15 +115,18 @@ test_transport(void **state)
 }
 
 static const char routes_text[] = CONF_TEST_BASE
-    "ou \"b\" { domains = {\"b.example\", \"B\xc3\xbc" "cher.example\"} }\n"
+    "ou \"b\" { domains = {\"b.example\", \"B\xc3\xbc"
+    "cher.example\"} }\n"
     "listener \"mx\" { like = \"submission\" bind = \"0.0.0.0:25\" role = relay }\n"
     "domain \"b in\" { name = \"B.example\" transport = \"in\" listeners = {\"mx\"} }\n"
     "domain \"b out\" { name = \"b.example\" transport = \"out\" }\n"
-    "domain \"xn\" { name = \"b\xc3\xbc" "cher.example\" transport = \"in\" }\n"
+    "domain \"xn\" { name = \"b\xc3\xbc"
+    "cher.example\" transport = \"in\" }\n"
     "domain_alias \"alias.example\" { parent = \"b out\" }\n"
     "domain_alias \"alias2.example\" { parent = \"alias.example\" }\n"
     "user \"Ann@B.example\" { }\n"
-    "user \"u\xc3\xbc@b\xc3\xbc" "cher.example\" { }\n";
+    "user \"u\xc3\xbc@b\xc3\xbc"
+    "cher.example\" { }\n";
 
 static void
 test_routes(void **state)
@@ -169,7 +178,8 @@ test_users(void **state)
 	(void)state;
 	assert_non_null(u);
 	assert_string_equal(u->ou_block->title, "b");
-	assert_non_null(conf_user_find(c, "u\xc3\xbc@b\xc3\xbc" "cher.example"));
+	assert_non_null(conf_user_find(c, "u\xc3\xbc@b\xc3\xbc"
+					  "cher.example"));
 	assert_null(conf_user_find(c, "bob@b.example"));
 	assert_null(conf_user_find(c, NULL));
 	conf_free(c);
@@ -179,9 +189,11 @@ test_users(void **state)
 static void
 test_no_any(void **state)
 {
-	struct conf *c = conf_test_good(CONF_TEST_SERVER CONF_TEST_TLS CONF_TEST_FLOW CONF_TEST_LISTENER
-	    "ou \"staff\" { domains = {\"example.com\"} } domain \"example.com\" { transport = \"in\" }"
-	    "transport \"in\" { method = static hosts = {\"192.0.2.1\"} }");
+	struct conf *c =
+	    conf_test_good(CONF_TEST_SERVER CONF_TEST_TLS CONF_TEST_FLOW CONF_TEST_LISTENER
+		"ou \"staff\" { domains = {\"example.com\"} } domain \"example.com\" { transport = "
+		"\"in\" }"
+		"transport \"in\" { method = static hosts = {\"192.0.2.1\"} }");
 	bool any;
 
 	(void)state;
@@ -234,7 +246,8 @@ test_many(void **state)
 	(void)state;
 	buf_add_str(&text, CONF_TEST_BASE);
 	for (i = 0; i < 99000; i++)
-		buf_addf(&text, "domain \"d%d.example\" { ou = \"staff\" transport = \"in\" }\n", i);
+		buf_addf(
+		    &text, "domain \"d%d.example\" { ou = \"staff\" transport = \"in\" }\n", i);
 	assert_int_equal(conf_parse_text("t", buf_cstr(&text), &raw, &f), 0);
 	assert_int_equal(conf_parse_text("t", buf_cstr(&text), &again, &f), 0);
 	assert_int_equal(buf_len(&raw), buf_len(&again));

@@ -16,20 +16,20 @@ static const struct conf_case values[] = {
     {"good", BASE, {NULL}},
     {"boolean", L("bind = {\"0.0.0.0:587\"}\nrequire_auth = \"maybe\""),
 	{"4 error: listener \"l\": require_auth = \"maybe\" is not a boolean; write true or "
-         "false"}},
+	 "false"}},
     {"boolean yes", L("bind = \"0.0.0.0:587\"\nrequire_auth = yes"),
 	{"4 error: listener \"l\": require_auth = \"yes\" is not a boolean; write true"}},
     {"word", L("bind = \"0.0.0.0:587\"\nrole = submision"),
 	{"4 error: listener \"l\": role = \"submision\" is unknown; write submission or relay (did "
-         "you "
+	 "you "
 	 "mean submission?)"}},
     {"number", T("method = lookup-mx\nport = smtp"),
 	{"4 error: transport \"t\": port = \"smtp\" is not a number; write a decimal number from 1 "
-         "to "
+	 "to "
 	 "65535"}},
     {"octal", T("method = lookup-mx\nport = 025"),
 	{"4 error: transport \"t\": port = \"025\" is not a number; write a decimal number from 1 "
-         "to "
+	 "to "
 	 "65535, without leading zeros"}},
     {"range", T("method = lookup-mx\nport = 65536"),
 	{"4 error: transport \"t\": port = 65536 is out of range; write 1 to 65535"}},
@@ -75,7 +75,7 @@ static const struct conf_case values[] = {
 static const struct conf_case references[] = {
     {"dangling", BASE "domain \"x.example\" {\ntransport = \"ouut\" }",
 	{"3 error: domain \"x.example\": transport = \"ouut\": there is no such transport block; "
-         "did you "
+	 "did you "
 	 "mean \"out\"?"}},
     {"dangling in a list", L("bind = \"0.0.0.0:587\"\nrelay_ou = {\"staff\", \"stuff\"}"),
 	{"4 error: listener \"l\": relay_ou = \"stuff\": there is no such ou block; did you mean "
@@ -88,7 +88,7 @@ static const struct conf_case references[] = {
 	{"1 error: there are several auth_flow blocks", "1 warning: not used",
 	    "2 warning: auth_flow \"f\" is not used",
 	    "3 error: auth_flow \"f\": chain = \"fils\": there is no such backend block; did you "
-            "mean "
+	    "mean "
 	    "\"files\"?",
 	    "4 warning: backend \"files\" is not used"}},
     {"like circle",
@@ -103,7 +103,7 @@ static const struct conf_case references[] = {
 	{"2 error: listener \"a\": bind is missing (like does not take it over)"}},
     {"like complains once",
 	L("bind = \"0.0.0.0:587\"\ntolerate = {bare_ff}\nclients = {\"x\"}") "listener \"m\" { "
-                                                                             "like = "
+									     "like = "
 									     "\"l\" bind = "
 									     "\"0.0.0.0:588\" }",
 	{"4 error: listener \"l\": tolerate: \"bare_ff\" is unknown",
@@ -125,10 +125,10 @@ static const struct conf_case references[] = {
 				       "transport = \"out\" ou = \"staff\" }",
 	{"2 warning: on listener \"submission\" it goes before domain \"example.com\"",
 	    "3 error: domain \"x\": any stands for every foreign domain and cannot belong to an "
-            "ou"}},
+	    "ou"}},
     {"domain twice", BASE "domain \"again\" { name = \"Example.COM\"\ntransport = \"in\" }",
 	{"2 error: domain \"again\": example.com stands already in domain \"example.com\" (t:1) "
-         "for all "
+	 "for all "
 	 "listeners"}},
     {"no domain", BASE "domain \"a..b\" { transport = \"in\" }",
 	{"2 error: domain \"a..b\": \"a..b\" is no "
@@ -168,16 +168,16 @@ static const struct conf_case listeners[] = {
 	{"1 warning: auth_flow \"staff\" is not used"}},
     {"encrypted without tls", L("bind = \"0.0.0.0:587\"\ntls = off"),
 	{"1 warning: tls \"default\" is not used", "2 error: listener \"l\": auth = encrypted (the "
-                                                   "default) with tls = off lets nobody log in"}},
+						   "default) with tls = off lets nobody log in"}},
     {"tls without profile", CONF_TEST_SERVER CONF_TEST_FLOW CONF_TEST_LISTENER CONF_TEST_REST,
 	{"1 error: listener \"submission\": tls = starttls needs a certificate, and there is no "
-         "tls block"}},
+	 "tls block"}},
     {"tls with several", BASE "tls \"b\" { certificate = \"/c\" key = \"/k\" }",
 	{"1 error: tls = starttls needs a certificate, and there are several tls blocks",
 	    "1 warning: tls \"default\" is not used", "2 warning: tls \"b\" is not used"}},
     {"auth without flow", CONF_TEST_SERVER CONF_TEST_TLS CONF_TEST_LISTENER CONF_TEST_REST,
 	{"1 error: listener \"submission\": auth = encrypted (the default) needs auth_flow, and "
-         "there is "
+	 "there is "
 	 "no auth_flow block"}},
     {"auth in clear", L("bind = \"0.0.0.0:587\"\nauth = on"),
 	{"4 warning: listener \"l\": auth = on takes passwords without TLS"}},
@@ -187,7 +187,7 @@ static const struct conf_case listeners[] = {
 	"min_version = TLSv1.0 }\n"
 	"listener \"l\" { bind = \"0.0.0.0:587\"\ntls_profile = {\"default\", \"old\"} }",
 	{"5 error: listener \"l\": tls \"old\" takes TLS older than 1.2 (t:3), which needs "
-         "clients"}},
+	 "clients"}},
     {"old tls with fence",
 	NO_LISTENER
 	"tls \"old\" { certificate = \"/c\" key = \"/k\" ciphers = \"x\"\n"
@@ -198,7 +198,7 @@ static const struct conf_case listeners[] = {
     {"bound twice",
 	BASE "listener \"b\" { like = \"submission\"\nbind = {\"[::]:587\",\n\"0.0.0.0:587\"} }",
 	{"3 error: listener \"b\": bind: 0.0.0.0:587 stands already in listener \"submission\" "
-         "(t:1)"}},
+	 "(t:1)"}},
     {"bound beside the wildcard",
 	BASE "listener \"b\" { like = \"submission\"\nbind = \"192.0.2.1:587\" }",
 	{"3 error: listener \"b\": bind: 192.0.2.1:587 overlaps with listener \"submission\""}},
@@ -231,7 +231,7 @@ static const struct conf_case listeners[] = {
 static const struct conf_case others[] = {
     {"server",
 	"server {\nhostname = \"no host\"\npostmaster = \"nobody\"\nspool = \"spool\"\ncontrol = "
-        "\"c\"\n"
+	"\"c\"\n"
 	"user_prefix = \"Sub mit\" }\n" CONF_TEST_TLS CONF_TEST_FLOW CONF_TEST_LISTENER
 	    CONF_TEST_REST,
 	{"2 error: hostname = \"no host\" is no host name",
@@ -271,7 +271,7 @@ static const struct conf_case others[] = {
 	BASE "ou \"b\" { domains = {\"b.example\"} }\ndomain \"b.example\" { transport = \"in\" }\n"
 	     "user \"u@b.example\" {\nou = \"staff\" }",
 	{"5 error: user \"u@b.example\": ou = \"staff\", but its domain b.example belongs to ou "
-         "\"b\" (t:2)"}},
+	 "\"b\" (t:2)"}},
     {"user of no domain", BASE "user \"u@foreign.example\" {\nou = \"staff\" }",
 	{"3 warning: its domain foreign.example belongs to no ou"}},
     {"user without domain", BASE "user \"u\" { }",
@@ -287,7 +287,7 @@ static const struct conf_case others[] = {
 	{"4 error: hosts is for method = static", "5 error: order is for method = static"}},
     {"bad hosts",
 	T("method = static\nhosts = {\"a b\", \"::1\", \"a.example:0\", \"a.example:x\", "
-          "\"ok.example\"}"),
+	  "\"ok.example\"}"),
 	{"4 error: hosts: \"a b\" is no host", "4 error: hosts: \"::1\" is no host",
 	    "4 error: hosts: \"a.example:0\"", "4 error: hosts: \"a.example:x\""}},
     {"method", T("method = smtp"),
