@@ -234,9 +234,11 @@ read_options(struct ctl *ctl, int argc, char **argv, struct options *o)
 			return CTL_USAGE;
 		}
 	}
+	if (argc == optind && !o->delete &&o->file == NULL && o->backend == NULL)
+		o->hash_only = true; /* nobody's: print it */
 	if (argc - optind != (o->hash_only ? 0 : 1) || (o->hash_only && o->delete) ||
 	    (o->file != NULL && o->backend != NULL)) {
-		ctl_error("see submitctl passwd --help: one USER, or --hash and none");
+		ctl_error("see submitctl passwd --help: one USER, or none for --hash");
 		return CTL_USAGE;
 	}
 	return 0;

@@ -48,12 +48,13 @@ static const struct ctl_command commands[] = {
     {"passwd", ctl_passwd,
 	"[--file FILE | --backend NAME] [--method METHOD] USER\n"
 	"--delete [--file FILE | --backend NAME] USER\n"
-	"--hash [--method METHOD]",
+	"[--hash] [--method METHOD]",
 	"set a password in the file of a file backend, or print a hash",
 	"  The password is asked for twice, or read from standard input when that is no\n"
 	"  terminal; never from the command line.\n"
 	"  --method METHOD          yescrypt (default), bcrypt or sha512\n"
-	"  --hash                   only print the hash, for the secret file of a user block\n"
+	"  --hash                   (or no USER) only print the hash, for the\n"
+	"                           secret file of a user block\n"
 	"  --delete                 remove the user\n"},
     {"version", ctl_version, "", "print the version", NULL},
     {"help", ctl_help, "[COMMAND]", "this list, or the options of one command", NULL},
