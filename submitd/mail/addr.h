@@ -19,27 +19,30 @@
  */
 struct addr {
 	char local[ADDR_LOCAL_MAX + 1];
-	char domain[ADDR_DOMAIN_MAX + 1];	 /* as to be shown; an address literal keeps its [] */
-	char ascii_domain[ADDR_DOMAIN_MAX + 1]; /* for look-ups and comparing; empty where not convertible */
-	bool utf8;				 /* local part or domain needs SMTPUTF8 */
+	char domain[ADDR_DOMAIN_MAX + 1]; /* as to be shown; an address literal keeps its [] */
+	char ascii_domain[ADDR_DOMAIN_MAX +
+			  1]; /* for look-ups and comparing; empty where not convertible */
+	bool utf8;            /* local part or domain needs SMTPUTF8 */
 };
 
 enum addr_error {
 	ADDR_OK = 0,
 	ADDR_SYNTAX = 1,
 	ADDR_TOO_LONG = 2,
-	ADDR_UTF8 = 3,	      /* non-ASCII without SMTPUTF8 */
-	ADDR_NO_DOMAIN = 4,   /* unqualified; local is filled */
+	ADDR_UTF8 = 3,      /* non-ASCII without SMTPUTF8 */
+	ADDR_NO_DOMAIN = 4, /* unqualified; local is filled */
 	ADDR_BAD_DOMAIN = 5,
 	ADDR__MAX
 };
-const char *addr_error_text(enum addr_error); /* for people: "unbalanced quotes in …" style, short */
+const char *addr_error_text(
+    enum addr_error); /* for people: "unbalanced quotes in …" style, short */
 
 /* flags */
 #define ADDR_ALLOW_UTF8 1u
-#define ADDR_ALLOW_NULL 2u	 /* "<>" */
-#define ADDR_ALLOW_UNQUALIFIED 4u /* "<Postmaster>", or a name to be completed: ADDR_NO_DOMAIN tells */
-#define ADDR_ALLOW_SPACE 8u	 /* "FROM: <a@b>" (quirk addr_space), handled by the caller's parser */
+#define ADDR_ALLOW_NULL 2u /* "<>" */
+#define ADDR_ALLOW_UNQUALIFIED                                                                     \
+	4u                  /* "<Postmaster>", or a name to be completed: ADDR_NO_DOMAIN tells */
+#define ADDR_ALLOW_SPACE 8u /* "FROM: <a@b>" (quirk addr_space), handled by the caller's parser */
 
 /*
  * A path as in MAIL and RCPT: "<a@b>", "<@route:a@b>" (route dropped), at the start

@@ -26,23 +26,24 @@ enum dot_error {
 #define DOT_ALLOW_BARE_LF 1u /* normalise bare LF to CRLF; never ends the data */
 #define DOT_ALLOW_NUL 2u     /* NUL octets are dropped */
 #define DOT_ALLOW_LONG 4u    /* long lines are kept as they are */
-#define DOT_BDAT 8u	     /* no dots, no end: the caller counts octets */
+#define DOT_BDAT 8u          /* no dots, no end: the caller counts octets */
 
 struct dot_decoder {
 	unsigned flags;
-	size_t max_line;      /* octets without CRLF */
+	size_t max_line; /* octets without CRLF */
 	/* results */
 	enum dot_error error; /* the first one */
-	bool done;	      /* CRLF.CRLF was seen (not BDAT) */
+	bool done;            /* CRLF.CRLF was seen (not BDAT) */
 	bool has_8bit;
-	bool repaired;	      /* something was normalised */
+	bool repaired; /* something was normalised */
 	uint64_t lines;
 	/* inner state */
 	uint8_t state;
 	size_t line_len;
 };
 void dot_decoder_init(struct dot_decoder *, unsigned flags, size_t max_line);
-/* Appends clean bytes to out; gives the number of input bytes taken (less than n only when done). */
+/* Appends clean bytes to out; gives the number of input bytes taken (less than n only when done).
+ */
 size_t dot_decode(struct dot_decoder *, const uint8_t *in, size_t n, struct buf *out);
 /* After the last BDAT chunk: adds a missing last CRLF, notices a dangling CR. */
 void dot_decode_finish(struct dot_decoder *, struct buf *out);

@@ -15,31 +15,28 @@
 #define NOTIFY_FAILURE 4u
 #define NOTIFY_DELAY 8u
 
-enum dsn_ret {
-	RET_UNSET = 0,
-	RET_FULL = 1,
-	RET_HDRS = 2,
-	RET__MAX
-};
+enum dsn_ret { RET_UNSET = 0, RET_FULL = 1, RET_HDRS = 2, RET__MAX };
 
 /* Message flags. */
-#define MSG_8BITMIME 1u	  /* BODY=8BITMIME was given, or the body has bytes >= 0x80 */
-#define MSG_SMTPUTF8 2u	  /* the client gave SMTPUTF8: next hops must have it when utf8 is really needed */
+#define MSG_8BITMIME 1u /* BODY=8BITMIME was given, or the body has bytes >= 0x80 */
+#define MSG_SMTPUTF8                                                                               \
+	2u /* the client gave SMTPUTF8: next hops must have it when utf8 is really needed */
 #define MSG_UTF8_NEEDED 4u /* an address or header field holds non-ASCII */
-#define MSG_IS_DSN 8u	  /* we made it */
+#define MSG_IS_DSN 8u      /* we made it */
 #define MSG_AUTHENTICATED 16u
 
 /* One recipient of a message. Owned strings. */
 struct rcpt {
 	struct addr addr;
-	char *orcpt;	     /* "rfc822;a@b" decoded type;address as given (still xtext), or NULL */
-	unsigned notify;     /* NOTIFY_* */
-	char *transport;     /* transport block that policy chose */
-	char *dest;	     /* destination key within it: lower-case ASCII domain for lookup-mx, "" for static */
+	char *orcpt;     /* "rfc822;a@b" decoded type;address as given (still xtext), or NULL */
+	unsigned notify; /* NOTIFY_* */
+	char *transport; /* transport block that policy chose */
+	char *dest;      /* destination key within it: lower-case ASCII domain for lookup-mx, "" for
+	                    static */
 	/* below: of one recipient waiting in the queue */
-	uint64_t id;	     /* row of the recipient, unique */
-	uint32_t attempts;   /* tries made */
-	struct status last;  /* last status */
+	uint64_t id;        /* row of the recipient, unique */
+	uint32_t attempts;  /* tries made */
+	struct status last; /* last status */
 };
 
 /*
@@ -50,15 +47,15 @@ struct message {
 	struct uuid mid;
 	int64_t received_ms; /* wall clock */
 	uint64_t sid;
-	struct addr sender;  /* null for <> */
-	unsigned flags;	     /* MSG_* */
+	struct addr sender; /* null for <> */
+	unsigned flags;     /* MSG_* */
 	enum dsn_ret ret;
-	char *envid;	     /* xtext as given, or NULL */
-	uint64_t size;	     /* body bytes as spooled, with our header fields */
+	char *envid;   /* xtext as given, or NULL */
+	uint64_t size; /* body bytes as spooled, with our header fields */
 	/* who and how */
-	char *login;	     /* name as given to AUTH, or NULL */
-	char *principal;     /* canonical address, or NULL */
-	char *ou;	     /* principal's OU, or NULL */
+	char *login;     /* name as given to AUTH, or NULL */
+	char *principal; /* canonical address, or NULL */
+	char *ou;        /* principal's OU, or NULL */
 	char *backend;
 	char *mech;
 	char *listener;
@@ -67,7 +64,7 @@ struct message {
 	char *tls_version, *tls_cipher;
 	/* from the header, for people */
 	char *header_from, *subject, *message_id;
-	struct buf facts;    /* versioned record of the decision (policy/facts.h) */
+	struct buf facts; /* versioned record of the decision (policy/facts.h) */
 	struct rcpt *rcpts;
 	size_t n_rcpts, cap_rcpts;
 };
@@ -84,7 +81,8 @@ void message_encode(struct buf *, const struct message *);
 struct message *message_decode(struct span);
 #define MESSAGE_MAX_RCPTS 50000u
 
-/* Parts of such records, for job.c: -1 (and r->bad) on rubbish. A text replaces *out; empty gives NULL. */
+/* Parts of such records, for job.c: -1 (and r->bad) on rubbish. A text replaces *out; empty gives
+ * NULL. */
 int message_rd_text(struct rd *, char **out);
 int message_rd_uuid(struct rd *, struct uuid *out);
 

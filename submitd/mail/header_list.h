@@ -16,8 +16,9 @@ struct header_list {
 enum header_list_item {
 	HEADER_LIST_END = 0,
 	HEADER_LIST_ADDR = 1,
-	HEADER_LIST_UNQUALIFIED = 2, /* out->local only; s.p + *local_end is where "@domain" would go */
-	HEADER_LIST_BAD = 3,	     /* not readable from here on: stop */
+	HEADER_LIST_UNQUALIFIED =
+	    2,               /* out->local only; s.p + *local_end is where "@domain" would go */
+	HEADER_LIST_BAD = 3, /* not readable from here on: stop */
 };
 
 void header_list_init(struct header_list *, struct span value);

@@ -19,9 +19,10 @@ int job_decode(struct span, struct job *); /* -1: rubbish; msg is then NULL */
 
 /* What a job says of the destination as a whole, for its backoff. */
 enum dest_result {
-	DEST_OK = 0,	       /* a dialogue took place; the statuses are about the message */
-	DEST_UNREACHABLE = 1,  /* no host could be asked, or all refused the session: backoff for the destination */
-	DEST_NOT_TRIED = 2,    /* given back unbegun (drain, cancel): no attempt is counted */
+	DEST_OK = 0, /* a dialogue took place; the statuses are about the message */
+	DEST_UNREACHABLE =
+	    1, /* no host could be asked, or all refused the session: backoff for the destination */
+	DEST_NOT_TRIED = 2, /* given back unbegun (drain, cancel): no attempt is counted */
 	DEST__MAX
 };
 

@@ -9,22 +9,23 @@
  * Pure. Unknown keywords, doubles, bad values: an error with reply code and text.
  */
 struct smtp_params_error {
-	unsigned code;	       /* 501, 504, 555 */
-	const char *esc;       /* "5.5.4" */
+	unsigned code;   /* 501, 504, 555 */
+	const char *esc; /* "5.5.4" */
 	char text[160];
 };
 struct smtp_mail_params {
 	bool has_size;
 	uint64_t size;
-	bool body_8bit, body_binary; /* BODY=8BITMIME; BINARYMIME is refused with 555 unless allowed */
+	bool body_8bit,
+	    body_binary; /* BODY=8BITMIME; BINARYMIME is refused with 555 unless allowed */
 	bool smtputf8;
 	enum dsn_ret ret;
-	char envid[101];	/* xtext as given; empty when none */
-	char auth[ADDR_TEXT];	/* AUTH= decoded (RFC 4954, 5), "" none, "<>" */
+	char envid[101];      /* xtext as given; empty when none */
+	char auth[ADDR_TEXT]; /* AUTH= decoded (RFC 4954, 5), "" none, "<>" */
 };
 struct smtp_rcpt_params {
-	unsigned notify;	/* NOTIFY_* */
-	char orcpt[501];	/* "rfc822;..." as given, xtext; empty when none */
+	unsigned notify; /* NOTIFY_* */
+	char orcpt[501]; /* "rfc822;..." as given, xtext; empty when none */
 };
 /* 0, or -1 with err filled. */
 int smtp_params_mail(struct span, struct smtp_mail_params *, struct smtp_params_error *err);

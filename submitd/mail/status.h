@@ -33,14 +33,14 @@ enum status_origin {
  */
 struct status {
 	enum verdict verdict;
-	uint16_t code;	 /* SMTP reply code, 0 when there was no dialogue */
-	uint8_t esc_class; /* class of the enhanced code: 2, 4, 5; 0 = none given */
+	uint16_t code;                    /* SMTP reply code, 0 when there was no dialogue */
+	uint8_t esc_class;                /* class of the enhanced code: 2, 4, 5; 0 = none given */
 	uint16_t esc_subject, esc_detail; /* RFC 3463 */
 	enum status_origin origin;
-	char *text;	   /* one line, no CR or LF, valid UTF-8 */
-	char *remote;	   /* host name of the MTA that said it */
-	char *remote_ip;   /* its address as text */
-	char *diagnosis;   /* our words for a person, or NULL */
+	char *text;      /* one line, no CR or LF, valid UTF-8 */
+	char *remote;    /* host name of the MTA that said it */
+	char *remote_ip; /* its address as text */
+	char *diagnosis; /* our words for a person, or NULL */
 };
 
 /* Sets everything; esc is "5.7.1" or NULL. text is formatted. Clears what was there. */
@@ -53,6 +53,7 @@ void status_copy(struct status *dst, const struct status *src);
 void status_esc(const struct status *, char out[STATUS_ESC_TEXT]);
 int status_parse_esc(struct span, struct status *); /* "5.7.1" at the start; -1: none there */
 void status_encode(struct buf *, const struct status *);
-int status_decode(struct rd *, struct status *); /* -1: rubbish, *out untouched; else it replaces what was there */
+int status_decode(struct rd *,
+    struct status *); /* -1: rubbish, *out untouched; else it replaces what was there */
 
 #endif
