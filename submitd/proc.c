@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 static const struct proc_role *const roles[] = {
@@ -272,6 +273,7 @@ proc_child_main(const struct proc_child *child)
 	(void)prctl(PR_SET_NAME, title, 0, 0, 0);
 	reset_signals();
 	raise_files();
+	tzset(); /* dates in mail: the zone file is out of reach later */
 	fs_fault_init(self->name);
 	sandbox_find_user(conf, self->name, &user);
 	if (self->prepare != NULL && self->prepare(conf, err, sizeof(err)) == -1)
