@@ -116,7 +116,7 @@ void deliver_dest_on_ready(struct deliver_dest *, struct deliver_conn *);
 void deliver_dest_on_failed(struct deliver_dest *, struct deliver_conn *, const struct status *);
 void deliver_dest_on_closed(struct deliver_dest *, struct deliver_conn *);
 void deliver_dest_drain(void);     /* gives waiting jobs back, ends idle connections */
-void deliver_dest_abort_all(void); /* ends all connections, unless kept */
+void deliver_dest_abort_all(void); /* ends all connections */
 void deliver_dest_free_all(void);
 void deliver_dest_start(void);
 size_t deliver_dest_count(void);
@@ -147,7 +147,6 @@ struct deliver_conn *deliver_conn_open(
 void deliver_conn_next(struct deliver_conn *);
 void deliver_conn_quit(struct deliver_conn *);  /* idle ones only */
 void deliver_conn_abort(struct deliver_conn *); /* at once; its job is the caller's */
-bool deliver_conn_after_dot(const struct deliver_conn *);
 size_t deliver_conn_count(void);
 
 /* deliver_host.c: what this process remembers of hosts */

@@ -33,12 +33,6 @@ deliver_conn_count(void)
 	return n_conns;
 }
 
-bool
-deliver_conn_after_dot(const struct deliver_conn *c)
-{
-	return c->job != NULL && c->client.state == SMTP_CLIENT_FINAL;
-}
-
 /* ---- opening and closing --------------------------------------------------------------------- */
 
 static enum smtp_client_tls

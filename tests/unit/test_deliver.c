@@ -5,6 +5,7 @@
  * becomes of each recipient when hosts refuse, break or stall. Waits for results, never for a time.
  */
 #include "conf_test.h"
+#include "fake_dns.h"
 
 #include "base/ev.h"
 #include "base/io.h"
@@ -27,13 +28,12 @@
 #define S_STALL 64u     /* never greets */
 #define S_DROP_END 128u /* closes after the message, without a word */
 #define S_NO8BIT 256u
-#define MX "method = \"lookup-mx:query=127.0.0.1:%u\" port = %u" /* port of dns, of hops[0] */
 
 #define HOPS 2u
 #define JOBS_MAX 40u
 
 static const struct deliver_case {
-	const char *name, *transport; /* further options */
+	const char *name, *transport; /* further options; of a lookup-mx: its zone */
 	unsigned hops[HOPS];
 	unsigned jobs;
 	size_t size; /* of the body */
@@ -76,21 +76,21 @@ static const struct deliver_case {
 	NULL},
     {"8-bit text, no 8BITMIME", "", {S_NO8BIT, 0}, 2, 100, false, "a", "0 perm/550", {0, 0}, {0, 0},
 	NULL},
-    {"lookup-mx, the best exchanger is off", MX, {0, S_OFF}, 3, 100, false, "a", "0 ok/250", {3, 0},
+    {"lookup-mx, the best exchanger is off", "", {0, S_OFF}, 3, 100, false, "a", "0 ok/250", {3, 0},
 	{0, 0}, "b.net"},
-    {"no MX: the domain itself", MX, {0, S_OFF}, 1, 100, false, "a", "0 ok/250", {1, 0}, {1, 0},
+    {"no MX: the domain itself", "", {0, S_OFF}, 1, 100, false, "a", "0 ok/250", {1, 0}, {1, 0},
 	"plain.net"},
-    {"alias of a domain", MX, {0, S_OFF}, 1, 100, false, "a", "0 ok/250", {1, 0}, {1, 0},
+    {"alias of a domain", "", {0, S_OFF}, 1, 100, false, "a", "0 ok/250", {1, 0}, {1, 0},
 	"alias.net"},
-    {"address literal", MX, {0, S_OFF}, 1, 100, false, "a", "0 ok/250", {1, 0}, {1, 0},
+    {"address literal", "", {0, S_OFF}, 1, 100, false, "a", "0 ok/250", {1, 0}, {1, 0},
 	"[127.0.0.1]"},
-    {"null MX", MX, {0, S_OFF}, 1, 100, false, "a b", "0 perm/556 perm/556", {0, 0}, {0, 0},
+    {"null MX", "", {0, S_OFF}, 1, 100, false, "a b", "0 perm/556 perm/556", {0, 0}, {0, 0},
 	"null.net"},
-    {"no such domain", MX, {0, S_OFF}, 2, 100, false, "a", "0 perm/0", {0, 0}, {0, 0}, "gone.net"},
-    {"name server fails", MX, {0, S_OFF}, 2, 100, false, "a", "1 temp/0", {0, 0}, {0, 0},
+    {"no such domain", "", {0, S_OFF}, 2, 100, false, "a", "0 perm/0", {0, 0}, {0, 0}, "gone.net"},
+    {"name server fails", "", {0, S_OFF}, 2, 100, false, "a", "1 temp/0", {0, 0}, {0, 0},
 	"fail.net"},
-    {"zone (S60)", "method = \"lookup-mx:zone=b.net;query=127.0.0.1:%u\" port = %u", {0, S_OFF}, 1,
-	100, false, "a", "0 ok/250", {1, 0}, {1, 0}, "x.org"},
+    {"zone (S60)", "zone=b.net;", {0, S_OFF}, 1, 100, false, "a", "0 ok/250", {1, 0}, {1, 0},
+	"x.org"},
 };
 
 struct hop {
@@ -262,90 +262,6 @@ hop_accept(int fd, short what, void *arg)
 		io_write(s->io, "220 hop\r\n", 9);
 }
 
-/* ---- name server ----------------------------------------------------------------------------- */
-
-static int dns_fd;
-static uint16_t dns_port;
-static struct ev_watch dns_watch;
-
-/* clang-format off */
-static const struct {
-	const char *name;
-	uint8_t type, rcode;
-	const char *rdata;
-	size_t n;
-} zone[] = {
-	{ "\1b\3net", 15, 0, "\0\12\3mx0\300\14", 8 },	/* first: 127.0.0.9, nobody there */
-	{ "\1b\3net", 15, 0, "\0\24\3mx1\300\14", 8 },
-	{ "\3mx0\1b\3net", 1, 0, "\177\0\0\11", 4 },
-	{ "\3mx1\1b\3net", 1, 0, "\177\0\0\1", 4 },
-	{ "\5plain\3net", 1, 0, "\177\0\0\1", 4 },
-	{ "\5alias\3net", 5, 0, "\1b\3net", 7 },
-	{ "\4null\3net", 15, 0, "\0\0", 3 },
-	{ "\4gone\3net", 0, 3, NULL, 0 },
-	{ "\4fail\3net", 0, 2, NULL, 0 },
-	{ "\1x\3org\1b\3net", 15, 0, "\0\12\3mx1\300\22", 8 },
-};
-/* clang-format on */
-
-static void
-dns_answer(int fd, short what, void *arg)
-{
-	uint8_t q[600];
-	struct sockaddr_storage from;
-	socklen_t len = sizeof(from);
-	ssize_t n = recvfrom(fd, q, 500, 0, (struct sockaddr *)&from, &len);
-	struct buf out = BUF_INIT;
-	size_t name_len;
-	unsigned count = 0, rcode = 0;
-
-	(void)what;
-	(void)arg;
-	if (n < 17)
-		return;
-	name_len = strnlen((char *)q + 12, (size_t)n - 12) + 1;
-	for (size_t i = 12; i < 12 + name_len; i++)
-		if (q[i] >= 'A' && q[i] <= 'Z')
-			q[i] = (uint8_t)(q[i] + 32);
-	buf_add(&out, q, 12 + name_len + 4);
-	unsigned type = q[12 + name_len + 1];
-
-	for (size_t i = 0; i < ARRAY_LEN(zone); i++) {
-		if (strcmp(zone[i].name, (char *)q + 12) != 0)
-			continue;
-		rcode |= zone[i].rcode;
-		if (zone[i].type != type && zone[i].type != 5)
-			continue;
-		count++;
-		buf_add(&out, "\300\14\0", 3);
-		buf_add_byte(&out, zone[i].type);
-		buf_add(&out, "\0\1\0\0\0\74\0", 7);
-		buf_add_byte(&out, (uint8_t)zone[i].n);
-		buf_add(&out, zone[i].rdata, zone[i].n);
-	}
-	out.mem[2] = 0x81;
-	out.mem[3] = (uint8_t)(0x80 | rcode);
-	memset(out.mem + 6, 0, 6);
-	out.mem[7] = (uint8_t)count;
-	(void)sendto(fd, buf_data(&out), buf_len(&out), 0, (struct sockaddr *)&from, len);
-	buf_clear(&out);
-}
-
-static void
-dns_open(void)
-{
-	struct net_addr a;
-	struct sockaddr_storage ss;
-	socklen_t len;
-
-	assert_int_equal(net_addr_parse(span_of("127.0.0.1:0"), &a), 0);
-	len = net_addr_to_sockaddr(&a, &ss);
-	dns_fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(dns_fd, (struct sockaddr *)&ss, len), 0);
-	assert_int_equal(net_local(dns_fd, &a), 0);
-	dns_port = a.port;
-}
-
 /* ---- queue ----------------------------------------------------------------------------------- */
 
 static int
@@ -491,7 +407,9 @@ start_child(int fds[2])
 	}
 	dns_open();
 	if (now->dest[0] != '\0')
-		snprintf(method, sizeof(method), now->transport, dns_port, hops[0].port);
+		str_printf(method, sizeof(method),
+		    "method = \"lookup-mx:%squery=127.0.0.1:%u\" port = %u", now->transport,
+		    dns_port, hops[0].port);
 	else
 		str_printf(method, sizeof(method),
 		    "method = static hosts = {\"127.0.0.1:%u\", \"127.0.0.1:%u\"} %s", hops[0].port,
