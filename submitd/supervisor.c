@@ -377,6 +377,11 @@ on_sigterm(void *arg)
 		free(c);
 	}
 	ev_timer_set(&stop_timer, STOP_MS, stop_fired, NULL);
+	/* unlike at a reload, idle sessions are told to go at once */
+	TAILQ_FOREACH (c, &children, entry) {
+		if (c->role == ROLE_FRONT)
+			child_drain(c, true);
+	}
 	advance_stop();
 }
 

@@ -13,15 +13,19 @@
 #include "proc.h"
 
 #include <jansson.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define HARD_GRACE_MS 4000 /* for messages that are being taken in */
+#define STOP_GRACE_MS 20000 /* for messages that are being taken in */
+#define HARD_GRACE_MS 3000
 #define MECHS_WAIT_MS 3000 /* for the auth role's first word */
-#define LAST_WORDS_MS 100  /* for what io_finish() still has to say */
+#define TRIM_MS 2000
+#define TRIM_HANDSHAKES 64
+#define LAST_WORDS_MS 100 /* for what io_finish() still has to say */
 
 static struct front front; /* the process's only one */
-static struct ev_timer begin_timer, drain_timer, exit_timer;
+static struct ev_timer begin_timer, drain_timer, exit_timer, trim_timer;
 static bool accepting;
 
 static int
@@ -66,9 +70,31 @@ begin(void *arg)
 		log_fatal("the listening sockets do not fit the configuration");
 }
 
+/*
+ * Many handshakes at a time leave a heap full of holes, 30 KiB for each of them:
+ * whole free pages go back to the kernel when the rush is over.
+ */
+static void
+trim(void *arg)
+{
+	static uint64_t trimmed, seen;
+	static unsigned rounds;
+	uint64_t now = front.stats.tls;
+
+	(void)arg;
+	if (now - trimmed >= TRIM_HANDSHAKES && (now - seen < TRIM_HANDSHAKES || ++rounds > 14)) {
+		malloc_trim(0);
+		trimmed = now;
+		rounds = 0;
+	}
+	seen = now;
+	ev_timer_set(&trim_timer, TRIM_MS, trim, NULL);
+}
+
 static void
 front_go(void)
 {
+	trim(NULL);
 	if (mechs_are_known())
 		begin(NULL);
 	else
@@ -103,16 +129,24 @@ close_idle(void *arg)
 	front_close_idle(&front);
 }
 
+/*
+ * Soft, at a reload: sessions go on, idle ones end after drain_timeout. Hard at once, at
+ * a stop: idle ones end now, messages that are being taken in get a while. Hard after
+ * either: leave.
+ */
 static void
 front_drain(bool hard)
 {
+	static unsigned asked;
+
 	front_accept_stop();
 	if (hard) {
 		close_idle(NULL);
-		ev_timer_set(&drain_timer, HARD_GRACE_MS, leave, NULL);
+		ev_timer_set(&drain_timer, asked == 0 ? STOP_GRACE_MS : HARD_GRACE_MS, leave, NULL);
 	} else if (!front.closing) {
 		ev_timer_set(&drain_timer, front.conf->server->drain_timeout, close_idle, NULL);
 	}
+	asked++;
 	look_if_empty(NULL);
 }
 

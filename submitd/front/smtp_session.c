@@ -345,10 +345,15 @@ session_command(struct smtp_session *s, struct span line)
 	uint32_t before = s->replies;
 	enum cmd_result result = CMD_DONE;
 
-	if (log_tracing(TRACE_SMTP))
-		log_trace(TRACE_SMTP, "sid=%016llx C: %.*s", (unsigned long long)s->sid,
-		    cmd != NULL && cmd->fn == cmd_auth ? 4 : (int)(line.n > 500 ? 500 : line.n),
-		    cmd != NULL && cmd->fn == cmd_auth ? "AUTH" : line.p);
+	if (log_tracing(TRACE_SMTP)) {
+		/* what is no command may be a password out of step */
+		bool secret = cmd == NULL || cmd->fn == cmd_auth;
+		struct span shown = secret ? span_of("***") : arg;
+
+		log_trace(TRACE_SMTP, "sid=%016llx C: %s %.*s", (unsigned long long)s->sid,
+		    cmd == NULL ? "?" : cmd->verb, (int)(shown.n > 500 ? 500 : shown.n),
+		    shown.p == NULL ? "" : shown.p);
+	}
 	arg = span_trim(arg);
 	if (cmd == NULL && cmd_is_foreign(verb)) {
 		smtp_reply_close(s, "4.7.0", "this is an SMTP server");

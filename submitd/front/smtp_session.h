@@ -57,7 +57,6 @@ struct smtp_session {
 	uint64_t junk_left; /* octets of a BDAT chunk outside of a transaction */
 	size_t input_left;  /* bytes behind the command being handled, already received */
 	int64_t started_ms;
-	int64_t armed_ms; /* when the deadline set now will be over; 0: none */
 	uint32_t commands, replies;
 	uint32_t errors;       /* refused commands since the last accepted message */
 	uint32_t messages;     /* accepted */

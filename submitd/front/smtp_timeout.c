@@ -61,23 +61,17 @@ session_left_ms(const struct smtp_session *s)
 void
 smtp_session_arm(struct smtp_session *s)
 {
-	int64_t wait, now, slack;
+	int64_t wait;
 
 	if (s->state == ST_CLOSED)
 		return;
 	wait = session_wait_ms(s);
-	now = ev_now_ms();
 	if (s->state != ST_COMMIT) {
 		int64_t left = session_left_ms(s);
 
 		if (left < wait)
 			wait = left;
 	}
-	/* a deadline that moved by a sixteenth or less stays: most commands take no call here */
-	slack = s->armed_ms - (now + wait);
-	if (s->armed_ms != 0 && slack <= 0 && -slack <= wait / 16)
-		return;
-	s->armed_ms = now + wait;
 	io_deadline(s->io, wait);
 }
 
