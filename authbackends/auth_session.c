@@ -39,6 +39,7 @@ struct auth_session {
 	struct auth_run run;
 	bool running;
 	int64_t asked_ms; /* when the last octets came: a no is counted from here */
+	int64_t reply_ms; /* not to be answered before */
 	struct ev_timer timer;
 	/* the answer */
 	enum verdict verdict;
@@ -116,7 +117,12 @@ static void
 session_on_delay(void *arg)
 {
 	struct auth_session *s = arg;
+	int64_t wait = s->reply_ms - auth_clock_ms();
 
+	if (wait > 0) { /* the loop's clock is coarse: timers may be early */
+		ev_timer_set(&s->timer, wait, session_on_delay, s);
+		return;
+	}
 	session_reply(s);
 	session_free(s);
 }
@@ -168,7 +174,6 @@ static void
 session_end(struct auth_session *s)
 {
 	const struct auth_flow *f = auth_setup_flow(s->listener);
-	int64_t wait = 0;
 
 	ev_timer_clear(&s->timer);
 	session_report(s);
@@ -178,13 +183,8 @@ session_end(struct auth_session *s)
 		return;
 	}
 	if (f != NULL && (s->code == 535 || s->verdict == V_TEMP))
-		wait = s->asked_ms + f->fail_delay_ms - auth_clock_ms();
-	if (wait > 0) {
-		ev_timer_set(&s->timer, wait, session_on_delay, s);
-		return;
-	}
-	session_reply(s);
-	session_free(s);
+		s->reply_ms = s->asked_ms + f->fail_delay_ms;
+	session_on_delay(s);
 }
 
 static void
