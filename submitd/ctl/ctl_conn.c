@@ -6,6 +6,7 @@
 #include "ctl/ctl.h"
 
 #include "base/buf.h"
+#include "base/fs.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -20,10 +21,45 @@
 #define MAX_LINE (4u << 20)
 #define SILENCE_MS 310000 /* a little more than control itself waits */
 
+/*
+ * The path in a configuration that has errors: reload must reach the service just then.
+ * Finds control = "PATH" outside of comments; files that are included are not looked at.
+ */
+static int
+scan_for_path(const char *file, char *path, size_t size)
+{
+	struct buf text = BUF_INIT;
+	int rc = -1;
+
+	if (fs_read_file(file, 16u << 20, &text) == 0) {
+		const char *p = buf_cstr(&text);
+
+		for (; rc == -1 && *p != '\0'; p += strcspn(p, "\n"), p += *p == '\n') {
+			size_t n = strcspn(p, "#\n");
+			const char *word = memmem(p, n, "control", 7), *q;
+
+			if (word == NULL || (word > p && strchr(" \t{;", word[-1]) == NULL))
+				continue;
+			q = word + 7;
+			q += strspn(q, " \t");
+			if (*q != '=')
+				continue;
+			q++;
+			q += strspn(q, " \t");
+			if (*q == '"' || *q == '\'')
+				rc = str_copy_span(
+				    path, size, (struct span){q + 1, strcspn(q + 1, "\"'\n")});
+		}
+	}
+	buf_clear(&text);
+	return rc;
+}
+
 static const char *
 socket_path(struct ctl *ctl)
 {
 	static char path[108];
+	const char *file = ctl->conf_path == NULL ? CTL_DEFAULT_CONF : ctl->conf_path;
 	struct conf *c;
 
 	if (ctl->socket != NULL)
@@ -31,12 +67,10 @@ socket_path(struct ctl *ctl)
 	if (path[0] != '\0')
 		return path;
 	c = ctl_conf_load(ctl, true);
-	(void)str_copy(path, sizeof(path), c == NULL ? CTL_DEFAULT_SOCKET : c->server->control);
-	if (c == NULL && ctl->conf_path != NULL)
-		ctl_error(
-		    "%s has errors or cannot be read, so it does not tell the control socket; "
-		    "trying %s (or use --socket)",
-		    ctl->conf_path, path);
+	if (c != NULL)
+		(void)str_copy(path, sizeof(path), c->server->control);
+	else if (scan_for_path(file, path, sizeof(path)) == -1)
+		(void)str_copy(path, sizeof(path), CTL_DEFAULT_SOCKET);
 	conf_free(c);
 	return path;
 }

@@ -51,6 +51,8 @@ print_members(const json_t *row, int indent)
 			(void)putchar('\n');
 			if (json_is_object(v))
 				print_members(v, indent + 2);
+			for (size_t i = 0; i < json_array_size(v); i++)
+				print_members(json_array_get(v, i), indent + 2);
 			continue;
 		}
 		ctl_print_clean(ctl_text(row, key));

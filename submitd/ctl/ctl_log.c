@@ -21,9 +21,9 @@
 #define MAX_EVENTS 100000 /* shown in all */
 #define MAX_ROTATED 9
 
-/* A message, or a session without one. */
+/* A message, a session without one, or a single event of neither. */
 struct group {
-	char id[64]; /* mid, or sid */
+	char id[64]; /* mid, or sid; empty: a single event */
 	bool is_sid;
 	char sids[MAX_SIDS][32];
 	size_t n_sids;
@@ -61,9 +61,10 @@ group_add(struct search *s, const char *id, bool is_sid)
 {
 	struct group *g;
 
-	if (group_find(s, id, is_sid) != NULL)
+	if (id[0] != '\0' && group_find(s, id, is_sid) != NULL)
 		return;
 	if (s->n_groups == s->limit) {
+		group_free(&s->groups[0]);
 		memmove(&s->groups[0], &s->groups[1], (s->n_groups - 1) * sizeof(s->groups[0]));
 		s->n_groups--;
 		s->dropped++;
@@ -89,19 +90,6 @@ has_sid(const struct group *g, const char *sid)
  */
 
 typedef void line_fn(struct search *, struct span, const struct log_event_line *);
-
-static void
-pass_match(struct search *s, struct span line, const struct log_event_line *l)
-{
-	const char *mid = log_line_get(l, "mid"), *sid = log_line_get(l, "sid");
-
-	if (!log_query_match(&s->query, line, l))
-		return;
-	if (mid != NULL)
-		group_add(s, mid, false);
-	else if (sid != NULL)
-		group_add(s, sid, true);
-}
 
 /* Which sessions brought the messages that were found. */
 static void
@@ -134,6 +122,23 @@ group_event(struct search *s, struct group *g, const struct log_event_line *l)
 	}
 	g->lines[g->n_lines++] = xstrdup(buf_cstr(&b));
 	buf_clear(&b);
+}
+
+static void
+pass_match(struct search *s, struct span line, const struct log_event_line *l)
+{
+	const char *mid = log_line_get(l, "mid"), *sid = log_line_get(l, "sid");
+
+	if (!log_query_match(&s->query, line, l))
+		return;
+	if (mid != NULL)
+		group_add(s, mid, false);
+	else if (sid != NULL)
+		group_add(s, sid, true);
+	else {
+		group_add(s, "", false);
+		group_event(s, &s->groups[s->n_groups - 1], l);
+	}
 }
 
 static void
@@ -275,7 +280,9 @@ print_groups(struct search *s)
 	for (size_t i = 0; i < s->n_groups; i++) {
 		const struct group *g = &s->groups[i];
 
-		if (!s->ctl->json) {
+		if (!s->ctl->json && g->id[0] == '\0') {
+			(void)puts(i == 0 ? "event" : "\nevent");
+		} else if (!s->ctl->json) {
 			(void)printf("%s%s%s %s%s\n", i == 0 ? "" : "\n",
 			    ctl_colour() ? "\033[1m" : "", g->is_sid ? "session" : "message", g->id,
 			    ctl_colour() ? "\033[0m" : "");
