@@ -155,7 +155,7 @@ class Postfix(Peer):
     """with Postfix(dir, cert=…, key=…) as hop   or   Postfix(dir, relay=(port, user, password))"""
 
     def __init__(self, directory, cert="", key="", ca="", relay=None, name="postfix.example",
-                 extra=""):
+                 extra="", processes="-", prepare=None):
         need("postfix", "postconf")
         need_root("Postfix")
         if run("postconf", "mail_version").returncode:
@@ -182,17 +182,23 @@ class Postfix(Peer):
             if os.path.exists("/etc/postfix/" + name):
                 shutil.copy("/etc/postfix/" + name, self.etc)
         self.conf("-MX", "smtp/inet")
-        self.conf("-M", f"own/inet=127.0.0.1:{self.port} inet n - n - - smtpd",
+        self.conf("-M", f"own/inet=127.0.0.1:{self.port} inet n - n - {processes} smtpd",
                   "postlog/unix-dgram=postlog unix-dgram n - n - 1 postlogd")
         self.conf("-F", "*/*/chroot=n")
-        r = run("postfix", "-c", self.etc, "start")
+        if prepare:
+            prepare(self.etc)
         try:
-            if r.returncode:
-                raise AssertionError(f"postfix start: {r.stdout}{r.stderr}")
+            self.command("start")
             wait_for(lambda: listening(self.port), "Postfix to listen")
         except BaseException:
             self.stop()
             raise
+
+    def command(self, word):
+        """Its processes must not inherit a pipe of ours: they would keep it open."""
+        with open(self.dir + "/command.log", "ab") as f:
+            subprocess.run(["postfix", "-c", self.etc, word], stdin=subprocess.DEVNULL, stdout=f,
+                           stderr=f, timeout=40, start_new_session=True)
 
     def conf(self, *args):
         r = run("postconf", "-c", self.etc, *args)
@@ -218,7 +224,10 @@ class Postfix(Peer):
 
     def stop(self):
         pid = self.master()
-        run("postfix", "-c", self.etc, "stop")
+        try:
+            self.command("stop")
+        except subprocess.TimeoutExpired:
+            pass
         end = time.monotonic() + 15
         while pid and alive(pid) and time.monotonic() < end:
             time.sleep(0.1)
