@@ -323,8 +323,7 @@ ask(struct run *r, enum policy_stage stage)
 {
 	policy_result_clear(&r->result);
 	r->facts.stage = stage;
-	r->result.want_notes = 1;
-	policy_decide(r->conf, &r->facts, &r->result);
+	policy_decide_noted(r->conf, &r->facts, &r->result);
 	emit_steps(r);
 	if (stage == AT_RCPT) {
 		r->internal = r->result.internal;

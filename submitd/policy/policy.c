@@ -260,9 +260,10 @@ look_up(const struct conf *conf, const struct facts *f, struct policy_result *r)
 	}
 }
 
-void
-policy_decide(const struct conf *conf, const struct facts *f, struct policy_result *r)
+static void
+decide(const struct conf *conf, const struct facts *f, bool notes, struct policy_result *r)
 {
+	r->want_notes = notes;
 	r->verdict = V_OK;
 	memset(&r->status, 0, sizeof(r->status));
 	memset(&r->ctx, 0, sizeof(r->ctx));
@@ -299,6 +300,18 @@ policy_decide(const struct conf *conf, const struct facts *f, struct policy_resu
 			return;
 		}
 	}
+}
+
+void
+policy_decide(const struct conf *conf, const struct facts *f, struct policy_result *r)
+{
+	decide(conf, f, false, r);
+}
+
+void
+policy_decide_noted(const struct conf *conf, const struct facts *f, struct policy_result *r)
+{
+	decide(conf, f, true, r);
 }
 
 void

@@ -32,7 +32,7 @@ struct policy_step {
 	const struct policy_rule *rule;
 	enum verdict verdict;    /* V_NEXT: the rule has no opinion on these facts */
 	struct conf_where where; /* the line of the configuration that decided; line 0: none */
-	char note[200];          /* what was compared with what; empty without want_notes */
+	char note[200];          /* what was compared with what; empty unless wanted */
 };
 
 /* Looked up once per decision, for the rules. */
@@ -48,7 +48,7 @@ struct policy_ctx {
 
 #define POLICY_MAX_STEPS 32
 struct policy_result {
-	uint8_t want_notes;   /* set by the caller: fill the notes of the steps */
+	bool want_notes;      /* set by policy_decide_noted() */
 	enum verdict verdict; /* V_OK or V_PERM or V_TEMP */
 	struct status status; /* the reply where it is not V_OK; text names the rule's id */
 	const struct policy_rule *rule; /* that decided, NULL when nothing objected */
@@ -62,11 +62,12 @@ struct policy_result {
 };
 
 /*
- * Overwrites all of the result but want_notes (set 0 or 1 first). Allocates nothing
- * unless it refuses: the reply is then freed by policy_result_clear(). Clear a result
- * before it is used again.
+ * Overwrites the whole result. Allocates nothing unless it refuses: the reply is then freed
+ * by policy_result_clear(); clear a result before it is used again.
  */
 void policy_decide(const struct conf *, const struct facts *, struct policy_result *);
+/* The same, and fills the notes of the steps: for explain and traces. */
+void policy_decide_noted(const struct conf *, const struct facts *, struct policy_result *);
 void policy_result_clear(struct policy_result *);
 
 const char *policy_stage_name(enum policy_stage); /* "connect", "ehlo", "auth", … */

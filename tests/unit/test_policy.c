@@ -136,10 +136,10 @@ fill(struct facts *f, const struct row *row)
 static void
 check(const char *why, const struct facts *f, const char *expect, const char *domain)
 {
-	struct policy_result r = {.want_notes = 1};
+	struct policy_result r;
 	char got[100], esc[STATUS_ESC_TEXT];
 
-	policy_decide(conf, f, &r);
+	policy_decide_noted(conf, f, &r);
 	if (r.verdict == V_OK) {
 		(void)str_copy(got, sizeof(got), "ok");
 	} else {
@@ -286,7 +286,7 @@ static void
 test_auth_neutral(void **state)
 {
 	struct facts f = {.stage = AT_AUTH, .listener = "sub", .tls = true};
-	struct policy_result r = {.want_notes = 0};
+	struct policy_result r;
 
 	(void)state;
 	f.login = "printer@hq.example";
@@ -443,7 +443,7 @@ test_reply_text(void **state)
 	struct row row = {"", AT_MAIL, "sub", "a@hq.example", NULL, NULL, NULL, NULL};
 	char local[65], text[200];
 	struct facts f;
-	struct policy_result r = {.want_notes = 0};
+	struct policy_result r;
 
 	(void)state;
 	memset(local, 'x', 64);
