@@ -35,7 +35,15 @@ static struct supervisor_options opt;
 static struct conf *conf;
 static struct buf conf_raw;
 static struct listen_set listens;
-static uint64_t generation;
+static uint64_t generation, last_generation;
+/* What was in force before a reload whose processes do not all run yet. */
+static struct {
+	bool active;
+	struct conf *conf;
+	struct buf raw;
+	struct listen_set listens;
+	uint64_t generation;
+} before;
 static bool ready_said, going;
 static enum { RUNNING, DRAIN_FRONTS, DRAIN_WORK, DRAIN_REST } phase;
 static struct ev_timer stop_timer, cert_timer;
@@ -56,7 +64,7 @@ wanted(int64_t configured)
 static void
 start_generation(void)
 {
-	generation++;
+	generation = ++last_generation;
 	conf->generation = generation;
 	child_new(ROLE_AUTH, 0, generation);
 	for (unsigned i = 0; i < wanted(conf->server->delivers); i++)
@@ -80,6 +88,60 @@ drain_old(void)
 	}
 }
 
+static void send_conf(struct child *);
+
+/* The new generation runs: what lives on takes the new configuration, the old one is let go. */
+static void
+commit_reload(void)
+{
+	struct child *c;
+
+	TAILQ_FOREACH (c, &children, entry)
+		if (c->generation == 0 && c->peer != NULL)
+			send_conf(c);
+	listen_set_commit(&listens);
+	free(before.listens.v);
+	conf_free(before.conf);
+	buf_clear(&before.raw);
+	before.active = false;
+}
+
+/* A process of the new generation did not start: everything stays as it was. */
+static void
+roll_back(enum role culprit)
+{
+	struct log_options o;
+	struct child *c;
+	char err[256];
+
+	TAILQ_FOREACH (c, &children, entry) {
+		if (c->generation != generation)
+			continue;
+		c->draining = true;
+		ev_timer_clear(&c->restart);
+		if (c->pid > 0)
+			kill(c->pid, SIGKILL);
+	}
+	conf_free(conf);
+	buf_clear(&conf_raw);
+	listen_set_drop(&listens, &before.listens);
+	conf = before.conf;
+	conf_raw = before.raw;
+	listens = before.listens;
+	generation = before.generation;
+	before.raw = (struct buf)BUF_INIT;
+	before.active = false;
+	proc_log_options(conf, &o);
+	if (log_open(&o, err, sizeof(err)) == -1)
+		log_note(LOG_LEVEL_ERROR, "%s", err);
+	log_note(LOG_LEVEL_ERROR,
+	    "reload taken back: %s did not start with the new configuration; its reason stands "
+	    "above",
+	    role_name(culprit));
+	supervisor_reload_done(false, "a process did not start with it; the log says why");
+	notify_send("READY=1\nSTATUS=running; the last reload was refused");
+}
+
 static void
 all_ready(void)
 {
@@ -94,9 +156,11 @@ all_ready(void)
 		if (c->ready && !c->gone_live && !c->draining)
 			child_go(c);
 	going = true;
+	if (before.active)
+		commit_reload();
 	drain_old();
 	ready_said = true;
-	supervisor_reload_done(true);
+	supervisor_reload_done(true, "");
 	notify_send("READY=1\nSTATUS=running");
 	if (said)
 		return;
@@ -157,6 +221,14 @@ child_ended(struct child *c, int status)
 		supervisor_kill_all();
 		log_flush();
 		exit(1);
+	}
+	if (before.active && c->generation == generation && !c->gone_live) {
+		enum role culprit = c->role;
+		c->draining = true;
+		roll_back(culprit);
+		TAILQ_REMOVE(&children, c, entry);
+		free(c);
+		return;
 	}
 	if (ev_now_ms() - c->started > RESTART_CALM_MS)
 		c->delay_ms = 0;
@@ -240,9 +312,10 @@ supervisor_switch(struct conf *fresh, struct buf *raw, char *err, size_t errsize
 	struct log_options o;
 	struct child *c;
 
-	if (phase != RUNNING || !going) {
-		(void)str_copy(
-		    err, errsize, "the service is starting or stopping: try again later");
+	if (phase != RUNNING || !going || before.active) {
+		(void)str_copy(err, errsize,
+		    before.active ? "another reload is under way: try again later"
+				  : "the service is starting or stopping: try again later");
 		return -1;
 	}
 	if (listen_set_open(&set, fresh, err, errsize) == -1)
@@ -257,18 +330,16 @@ supervisor_switch(struct conf *fresh, struct buf *raw, char *err, size_t errsize
 	TAILQ_FOREACH (c, &children, entry)
 		if (c->generation != 0 && c->generation != generation)
 			child_drain(c, true);
-	struct conf *old = conf;
+	before.active = true;
+	before.conf = conf;
+	before.raw = conf_raw;
+	before.listens = listens;
+	before.generation = generation;
 	conf = fresh;
-	buf_clear(&conf_raw);
+	conf_raw = (struct buf)BUF_INIT;
 	buf_move(&conf_raw, raw);
-	free(listens.v);
 	listens = set;
-	listen_set_commit(&listens);
 	start_generation();
-	TAILQ_FOREACH (c, &children, entry)
-		if (c->generation == 0 && c->peer != NULL)
-			send_conf(c);
-	conf_free(old);
 	cert_stamp = supervisor_cert_stamp(conf);
 	return 0;
 }

@@ -47,7 +47,7 @@ void supervisor_kill_later(int64_t ms);
 /* Loads and switches; who: for the log; control is told when not NULL. */
 void supervisor_reload(const char *who, struct ipc_peer *control, uint64_t request);
 /* The new generation runs (or never will): answers who asked. */
-void supervisor_reload_done(bool ok);
+void supervisor_reload_done(bool ok, const char *why);
 int supervisor_on_reload(struct ipc_peer *, struct ipc_in *);
 int supervisor_on_state(struct ipc_peer *, struct ipc_in *);
 int supervisor_on_file_open(struct ipc_peer *, struct ipc_in *);

@@ -70,9 +70,9 @@ audit_reload(const char *who, bool ok, size_t errors)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	buf_add_str(&json, "\"by\":");
+	buf_add_str(&json, "{\"by\":");
 	json_add_str(&json, span_of(who));
-	buf_addf(&json, ",\"ok\":%s,\"errors\":%zu", ok ? "true" : "false", errors);
+	buf_addf(&json, ",\"ok\":%s,\"errors\":%zu}", ok ? "true" : "false", errors);
 	struct ipc_audit_note m = {.time_ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000,
 	    .kind = span_of("config"),
 	    .json = buf_span(&json)};
@@ -106,7 +106,6 @@ supervisor_reload(const char *who, struct ipc_peer *control, uint64_t request)
 		answer(control, request, false, false, fresh == NULL ? "" : err);
 		notify_send("READY=1\nSTATUS=running; the last reload was refused");
 	} else if (control != NULL) {
-		supervisor_reload_done(false); /* an earlier asker is overtaken */
 		asker = control;
 		asker_request = request;
 	}
@@ -116,7 +115,7 @@ supervisor_reload(const char *who, struct ipc_peer *control, uint64_t request)
 }
 
 void
-supervisor_reload_done(bool ok)
+supervisor_reload_done(bool ok, const char *why)
 {
 	struct child *c;
 
