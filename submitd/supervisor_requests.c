@@ -124,8 +124,7 @@ supervisor_reload_done(bool ok, const char *why)
 	/* control may have been restarted meanwhile */
 	TAILQ_FOREACH (c, &children, entry)
 		if (c->peer == asker)
-			answer(asker, asker_request, ok, false,
-			    ok ? "" : "overtaken by another reload");
+			answer(asker, asker_request, ok, false, why);
 	asker = NULL;
 }
 

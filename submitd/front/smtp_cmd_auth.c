@@ -109,15 +109,13 @@ cmd_auth(struct smtp_session *s, struct span arg)
 		*p = *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p;
 	if (initial.n == 0)
 		return auth_start(s, span_of(name), NULL);
-	if (strcmp(name, "LOGIN") == 0 &&
-	    (s->l->conf->tolerated & CONF_TOLERATE_AUTH_INLINE) == 0) {
-		/* RFC 4954, 4: the server speaks first in this mechanism */
-		smtp_reply(s, 501, "5.7.0", "AUTH LOGIN takes no initial response");
-		goto out;
-	}
+	/* LOGIN has no initial response by the book (RFC 4954, 4), but stock clients send the name */
 	if (span_eq(initial, "="))
 		initial.n = 0;
-	else if (auth_decode(&decoded, initial) == -1) {
+	else if (auth_decode(&decoded, initial) == -1 && strcmp(name, "LOGIN") == 0 &&
+		 (s->l->conf->tolerated & CONF_TOLERATE_AUTH_INLINE) != 0) {
+		buf_add_span(&decoded, initial); /* devices that send the bare name */
+	} else if (buf_len(&decoded) == 0) {
 		smtp_reply(s, 501, "5.5.2", "The response is not valid base64");
 		buf_wipe(&decoded);
 		goto out;
