@@ -72,6 +72,8 @@ int queue_body_big_open(const struct queue_body *, const struct uuid *); /* for 
 struct queue_body_reader;
 struct queue_body_reader *queue_body_reader_new(const struct queue_body *);
 void queue_body_reader_free(struct queue_body_reader *);
+/* Closes what it keeps open, so that the space of removed segments comes back; seg 0: all. */
+void queue_body_reader_drop(struct queue_body_reader *, uint64_t seg);
 /*
  * Head and, unless body is NULL, up to max octets of the body, both appended and checked by their
  * CRC (the body only when it is read whole). -1: errno ENOENT, EBADMSG (damaged), EIO and others.

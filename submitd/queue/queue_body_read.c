@@ -43,13 +43,23 @@ queue_body_reader_new(const struct queue_body *b)
 }
 
 void
+queue_body_reader_drop(struct queue_body_reader *r, uint64_t seg)
+{
+	for (size_t i = 0; i < OPEN_SEGMENTS; i++) {
+		if (r->open[i].fd == -1 || (seg != 0 && r->open[i].seg != seg))
+			continue;
+		fs_close(r->open[i].fd);
+		r->open[i].fd = -1;
+		r->open[i].used = 0;
+	}
+}
+
+void
 queue_body_reader_free(struct queue_body_reader *r)
 {
 	if (r == NULL)
 		return;
-	for (size_t i = 0; i < OPEN_SEGMENTS; i++)
-		if (r->open[i].fd != -1)
-			fs_close(r->open[i].fd);
+	queue_body_reader_drop(r, 0);
 	free(r);
 }
 

@@ -109,6 +109,8 @@ struct store_rcpt {
 };
 /* Waiting in the queue, or done not long ago. */
 int queue_store_knows_mid(struct queue_store *, const struct uuid *, bool *known);
+/* Waiting in the queue only. */
+int queue_store_find_mid(struct queue_store *, const struct uuid *, uint64_t *id, bool *found);
 int queue_store_add_message(struct queue_store *, const struct store_message *);
 int queue_store_add_envelope(struct queue_store *, const struct store_envelope *);
 int queue_store_add_rcpt(struct queue_store *, const struct store_rcpt *);
@@ -138,6 +140,10 @@ struct store_rcpt_update {
 	const struct status *status;
 };
 int queue_store_update_rcpt(struct queue_store *, const struct store_rcpt_update *);
+/* Leaves its last status. */
+int queue_store_set_rcpt(struct queue_store *, uint64_t rid, enum rcpt_state, enum rcpt_report);
+/* The delay was reported, if that was still owed. */
+int queue_store_warned_rcpt(struct queue_store *, uint64_t rid);
 /* left 0: the envelope goes, and with the last one the message; *freed tells of its file then.
  * single: the message has no other envelope. */
 struct store_freed {

@@ -151,7 +151,7 @@ queue_store_dest(struct queue_store *s, const char *transport, const char *name,
 {
 	struct store_dest *d = *cache_place(s, transport, name);
 	sqlite3_stmt *st;
-	uint64_t id;
+	uint64_t id = 0;
 	int rc;
 
 	if (d == NULL) {

@@ -16,6 +16,7 @@
 	S(RESERVE, "INSERT OR REPLACE INTO meta (key, value) VALUES ('qid_limit', ?1)")            \
 	S(KNOWS_MID, "SELECT EXISTS (SELECT 1 FROM message WHERE mid = ?1) OR "                    \
 	    "EXISTS (SELECT 1 FROM history WHERE mid = ?1)")                                       \
+	S(FIND_MID, "SELECT id FROM message WHERE mid = ?1")                                       \
 	S(ADD_MESSAGE, "INSERT INTO message (id, mid, seg, off, head_len, body_len, received, "    \
 	    "flags, envelopes, open, sender) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)") \
 	S(ADD_ENVELOPE, "INSERT INTO envelope (qid, msg, dest, state, next, attempts, rid, rcpts, " \
@@ -30,6 +31,8 @@
 	S(DEL_RCPT, "DELETE FROM recipient WHERE id = ?1")                                         \
 	S(UPDATE_RCPT, "UPDATE recipient SET state = ?2, report = ?3, attempts = ?4, time = ?5, "  \
 	    "status = ?6 WHERE id = ?1")                                                           \
+	S(SET_RCPT, "UPDATE recipient SET state = ?2, report = ?3 WHERE id = ?1")                  \
+	S(WARNED_RCPT, "UPDATE recipient SET report = -1 WHERE id = ?1 AND report = 4")            \
 	S(DEL_ENVELOPE, "DELETE FROM envelope WHERE qid = ?1")                                     \
 	S(UPDATE_ENVELOPE, "UPDATE envelope SET state = ?2, next = ?3, attempts = ?4, left = ?5 "  \
 	    "WHERE qid = ?1")                                                                      \

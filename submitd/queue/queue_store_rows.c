@@ -28,6 +28,25 @@ queue_store_knows_mid(struct queue_store *s, const struct uuid *mid, bool *known
 }
 
 int
+queue_store_find_mid(struct queue_store *s, const struct uuid *mid, uint64_t *id, bool *found)
+{
+	sqlite3_stmt *st = store_stmt(s, ST_FIND_MID);
+	int rc;
+
+	if (st == NULL)
+		return -1;
+	sqlite3_bind_blob(st, 1, mid->b, sizeof(mid->b), SQLITE_STATIC);
+	rc = sqlite3_step(st);
+	*found = rc == SQLITE_ROW;
+	if (*found)
+		*id = store_u64(st, 0);
+	else if (rc != SQLITE_DONE)
+		store_fail(s, "ids");
+	sqlite3_reset(st);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
+}
+
+int
 queue_store_add_message(struct queue_store *s, const struct store_message *m)
 {
 	sqlite3_stmt *st = store_stmt(s, ST_ADD_MESSAGE);
@@ -171,6 +190,31 @@ queue_store_update_rcpt(struct queue_store *s, const struct store_rcpt_update *u
 	sqlite3_bind_null(st, 6);
 	buf_clear(&b);
 	return rc;
+}
+
+int
+queue_store_set_rcpt(
+    struct queue_store *s, uint64_t rid, enum rcpt_state state, enum rcpt_report report)
+{
+	sqlite3_stmt *st = store_stmt(s, ST_SET_RCPT);
+
+	if (st == NULL)
+		return -1;
+	store_bind_u64(st, 1, rid);
+	sqlite3_bind_int(st, 2, (int)state);
+	sqlite3_bind_int(st, 3, (int)report);
+	return store_done(s, st);
+}
+
+int
+queue_store_warned_rcpt(struct queue_store *s, uint64_t rid)
+{
+	sqlite3_stmt *st = store_stmt(s, ST_WARNED_RCPT);
+
+	if (st == NULL)
+		return -1;
+	store_bind_u64(st, 1, rid);
+	return store_done(s, st);
 }
 
 static int

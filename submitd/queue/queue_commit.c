@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The commit thread of process queue: takes everything that is pending, up to a cap,
+ * writes the bodies with one sync, then all rows in one transaction, and gives the
+ * ops back. While a commit runs the next batch gathers. What fails to be synced or
+ * committed is final: nothing is acknowledged any more and the process ends.
+ */
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "queue/queue_internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+uint64_t
+queue_take_ids(uint64_t *counter, uint64_t n)
+{
+	return __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+
+int64_t
+queue_now(void)
+{
+	return ev_wall_ms();
+}
+
+void
+queue_push(struct queue *q, struct qop *op)
+{
+	pthread_mutex_lock(&q->lock);
+	TAILQ_INSERT_TAIL(&q->todo, op, entry);
+	pthread_cond_signal(&q->cond);
+	pthread_mutex_unlock(&q->lock);
+}
+
+/* ---- segments -------------------------------------------------------------------------------- */
+
+/* Where it stands or belongs: sorted by number, nearly always at the end. */
+static size_t
+segment_index(const struct qcommit *c, uint64_t seg)
+{
+	size_t lo = 0, hi = c->n_segs;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (c->segs[mid].seg < seg)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static struct store_segment *
+segment_get(struct qcommit *c, uint64_t seg)
+{
+	size_t i = segment_index(c, seg);
+
+	if (i < c->n_segs && c->segs[i].seg == seg) {
+		c->seg_dirty[i] = true;
+		return &c->segs[i];
+	}
+	if (c->n_segs == c->cap_segs) {
+		c->cap_segs = c->cap_segs == 0 ? 64 : c->cap_segs * 2;
+		c->segs = xreallocarray(c->segs, c->cap_segs, sizeof(*c->segs));
+		c->seg_dirty = xreallocarray(c->seg_dirty, c->cap_segs, sizeof(*c->seg_dirty));
+	}
+	memmove(&c->segs[i + 1], &c->segs[i], (c->n_segs - i) * sizeof(*c->segs));
+	memmove(&c->seg_dirty[i + 1], &c->seg_dirty[i], (c->n_segs - i) * sizeof(*c->seg_dirty));
+	c->segs[i] = (struct store_segment){.seg = seg};
+	c->seg_dirty[i] = true;
+	c->n_segs++;
+	return &c->segs[i];
+}
+
+void
+qcommit_segment_add(struct qcommit *c, const struct body_ref *ref)
+{
+	struct store_segment *s;
+
+	if (ref->seg == 0)
+		return;
+	s = segment_get(c, ref->seg);
+	s->live++;
+	s->live_bytes += queue_body_size(ref);
+	if (ref->off + queue_body_size(ref) > s->bytes)
+		s->bytes = ref->off + queue_body_size(ref);
+}
+
+void
+qcommit_freed(struct qcommit *c, const struct store_freed *f)
+{
+	struct store_segment *s;
+	uint64_t size = queue_body_size(&f->ref);
+
+	if (!f->message)
+		return;
+	if (f->ref.seg != 0) {
+		s = segment_get(c, f->ref.seg);
+		s->live -= s->live > 0;
+		s->live_bytes -= s->live_bytes < size ? s->live_bytes : size;
+		return;
+	}
+	if (c->n_big_freed == c->cap_big_freed) {
+		c->cap_big_freed = c->cap_big_freed == 0 ? 16 : c->cap_big_freed * 2;
+		c->big_freed = xreallocarray(c->big_freed, c->cap_big_freed, sizeof(*c->big_freed));
+	}
+	c->big_freed[c->n_big_freed++] = f->mid;
+}
+
+/* The changed counters; rows of segments that nobody needs go. */
+static int
+segments_store(struct qcommit *c)
+{
+	for (size_t i = 0; i < c->n_segs; i++) {
+		if (!c->seg_dirty[i])
+			continue;
+		if (c->segs[i].live == 0 && c->segs[i].seg != queue_body_current(c->body)) {
+			if (queue_store_del_segment(c->store, c->segs[i].seg) == -1)
+				return -1;
+			continue; /* stays dirty: unlinked after the commit */
+		}
+		if (queue_store_put_segment(c->store, &c->segs[i]) == -1)
+			return -1;
+		c->seg_dirty[i] = false;
+	}
+	return 0;
+}
+
+/* After the commit: files without rows go. A failed unlink is repaired by the next start. */
+static void
+files_release(struct qcommit *c)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->n_segs; i++) {
+		if (c->seg_dirty[i]) {
+			queue_body_reader_drop(c->reader, c->segs[i].seg);
+			(void)queue_body_release(c->body, c->segs[i].seg);
+			continue;
+		}
+		c->segs[kept] = c->segs[i];
+		c->seg_dirty[kept++] = false;
+	}
+	c->n_segs = kept;
+	for (size_t i = 0; i < c->n_big_freed; i++)
+		(void)queue_body_release_big(c->body, &c->big_freed[i]);
+	c->n_big_freed = 0;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+int
+qcommit_insert(struct qcommit *c, const struct qmsg *msg, const struct body_ref *ref)
+{
+	const struct message *m = msg->m;
+	char text[ADDR_TEXT];
+	struct store_message row = {.id = msg->id,
+	    .mid = msg->mid,
+	    .ref = *ref,
+	    .received_ms = m->received_ms,
+	    .flags = m->flags,
+	    .n_env = msg->n_envs};
+
+	addr_format(&m->sender, text);
+	row.sender = span_of(text);
+	if (queue_store_add_message(c->store, &row) == -1)
+		return -1;
+	qcommit_segment_add(c, ref);
+	for (uint32_t i = 0; i < msg->n_envs; i++) {
+		struct qenv *e = &msg->envs[i];
+		const struct rcpt *first = &m->rcpts[msg->order[e->first]];
+		struct store_dest *d =
+		    queue_store_dest(c->store, first->transport, first->dest, c->now);
+		struct store_envelope env = {.qid = e->qid,
+		    .msg = msg->id,
+		    .next_ms = c->now,
+		    .first_rid = e->first_rid,
+		    .n_rcpts = e->n,
+		    .left = e->n};
+
+		if (d == NULL)
+			return -1;
+		env.dest = e->dest = d->id;
+		e->retry_at = d->retry_at;
+		e->fails = d->fails;
+		if (queue_store_add_envelope(c->store, &env) == -1)
+			return -1;
+		for (uint32_t k = 0; k < e->n; k++) {
+			const struct rcpt *r = &m->rcpts[msg->order[e->first + k]];
+			struct store_rcpt rr = {.id = r->id,
+			    .qid = e->qid,
+			    .index = msg->order[e->first + k],
+			    .notify = r->notify};
+			addr_format(&r->addr, text);
+			rr.addr = span_of(text);
+			if (queue_store_add_rcpt(c->store, &rr) == -1)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+int
+qcommit_reeval(
+    struct qcommit *c, uint64_t qid, const int64_t *next, const uint32_t *attempts, bool *waits)
+{
+	struct store_envelope e;
+	struct store_rcpt_row *rows = NULL;
+	struct store_freed freed;
+	struct store_message m;
+	size_t n = 0, waiting = 0, held = 0;
+	bool found;
+
+	if (waits != NULL)
+		*waits = false;
+	if (queue_store_get_envelope(c->store, qid, &e, &found) == -1)
+		return -1;
+	if (!found)
+		return 0;
+	if (queue_store_rcpts(c->store, &e, false, &rows, &n) == -1)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		waiting += rows[i].state == RCPT_WAITING;
+		held += rows[i].state == RCPT_HELD;
+	}
+	queue_store_rcpts_free(rows, n);
+	e.left = (uint32_t)n;
+	e.state = waiting > 0 ? ENV_WAITING : held > 0 ? ENV_HELD : ENV_DONE;
+	if (next != NULL)
+		e.next_ms = *next;
+	if (attempts != NULL)
+		e.attempts = *attempts;
+	if (waits != NULL)
+		*waits = waiting > 0;
+	if (n == 0 && queue_store_get_message(c->store, e.msg, &m, NULL, &found) == -1)
+		return -1;
+	if (queue_store_update_envelope(c->store, &e, n == 0 && found && m.n_env == 1, &freed) ==
+	    -1)
+		return -1;
+	qcommit_freed(c, &freed);
+	return 0;
+}
+
+void
+qtouch_add(struct qtouch_list *l, const struct store_dest *d)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i].id == d->id)
+			return;
+	l->v = xreallocarray(l->v, l->n + 1, sizeof(*l->v));
+	l->v[l->n++] =
+	    (struct qtouch){d->id, xstrdup(d->transport), xstrdup(d->name), d->retry_at, d->fails};
+}
+
+void
+qtouch_clear(struct qtouch_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		free(l->v[i].transport);
+		free(l->v[i].name);
+	}
+	free(l->v);
+	l->v = NULL;
+	l->n = 0;
+}
+
+/* ---- the batch ------------------------------------------------------------------------------- */
+
+static int
+fail(struct qcommit *c, const char *what, const char *why)
+{
+	struct queue *q = c->q;
+
+	if (q->failure[0] == '\0')
+		(void)str_printf(q->failure, sizeof(q->failure), "%s: %s", what, why);
+	return -1;
+}
+
+static int
+prepare_all(struct qcommit *c, struct qop_list *batch, struct body_put ***puts, size_t *n)
+{
+	struct qop *op;
+	size_t cap = 0;
+
+	*n = 0;
+	TAILQ_FOREACH (op, batch, entry) {
+		if (op->class->prepare != NULL && op->class->prepare(c, op) == -1)
+			return fail(c, op->class->name, queue_store_error(c->store));
+		if (op->put == NULL)
+			continue;
+		if (*n == cap) {
+			cap = cap == 0 ? 64 : cap * 2;
+			*puts = xreallocarray(*puts, cap, sizeof(**puts));
+		}
+		(*puts)[(*n)++] = op->put;
+	}
+	return 0;
+}
+
+static int
+write_bodies(struct qcommit *c, struct qop_list *batch, struct body_put **puts, size_t n)
+{
+	struct qop *op;
+
+	if (c->sync_big && queue_body_big_sync_dir(c->body) == -1)
+		return fail(c, "syncing a directory", strerror(errno));
+	c->sync_big = false;
+	if (n == 0 || queue_body_put_batch(c->body, puts, n) == 0)
+		return 0;
+	if (errno != ENOSPC && errno != EDQUOT)
+		return fail(c, "writing a segment", strerror(errno));
+	/* nothing was kept: these are refused for now, all the others go on */
+	TAILQ_FOREACH (op, batch, entry)
+		op->no_space = op->put != NULL;
+	return 0;
+}
+
+static int
+write_rows(struct qcommit *c, struct qop_list *batch)
+{
+	uint64_t next = __atomic_load_n(&c->q->next_qid, __ATOMIC_RELAXED);
+	struct qop *op;
+	bool any = false;
+
+	TAILQ_FOREACH (op, batch, entry)
+		any = any || op->class->apply != NULL;
+	if (!any)
+		return 0;
+	if (queue_store_begin(c->store) == -1)
+		return -1;
+	TAILQ_FOREACH (op, batch, entry)
+		if (op->class->apply != NULL && !op->no_space && op->class->apply(c, op) == -1)
+			return -1;
+	if (next + QID_RESERVE / 2 > c->qid_limit) {
+		c->qid_limit = next + QID_RESERVE;
+		if (queue_store_reserve_qid(c->store, c->qid_limit) == -1)
+			return -1;
+	}
+	if (segments_store(c) == -1 || queue_store_commit(c->store) == -1)
+		return -1;
+	files_release(c);
+	__atomic_store_n(&c->q->current_seg, queue_body_current(c->body), __ATOMIC_RELAXED);
+	__atomic_store_n(&c->q->wal_pages, queue_store_wal_pages(c->store), __ATOMIC_RELAXED);
+	return 0;
+}
+
+static void
+give_back(struct queue *q, struct qop_list *batch)
+{
+	pthread_mutex_lock(&q->lock);
+	TAILQ_CONCAT(&q->finished, batch, entry);
+	pthread_mutex_unlock(&q->lock);
+	ev_wake_fire(q->wake);
+}
+
+static int
+run_batch(struct qcommit *c, struct qop_list *batch)
+{
+	struct qop_list reads = TAILQ_HEAD_INITIALIZER(reads);
+	struct body_put **puts = NULL;
+	struct qop *op, *next;
+	size_t n = 0;
+	unsigned left;
+	int rc = 0;
+
+	c->now = queue_now();
+	if (prepare_all(c, batch, &puts, &n) == -1 || write_bodies(c, batch, puts, n) == -1)
+		rc = -1;
+	free(puts);
+	if (rc == -1)
+		return -1;
+	if (write_rows(c, batch) == -1)
+		return fail(c, "database", queue_store_error(c->store));
+	TAILQ_FOREACH_SAFE (op, batch, entry, next) {
+		if (op->class->after != NULL) {
+			TAILQ_REMOVE(batch, op, entry);
+			TAILQ_INSERT_TAIL(&reads, op, entry);
+		}
+	}
+	if (!TAILQ_EMPTY(batch))
+		give_back(c->q, batch);
+	TAILQ_FOREACH (op, &reads, entry)
+		if (op->class->after(c, op) == -1)
+			return fail(c, op->class->name, queue_store_error(c->store));
+	if (!TAILQ_EMPTY(&reads))
+		give_back(c->q, &reads);
+	if (__atomic_exchange_n(&c->q->checkpoint_now, false, __ATOMIC_RELAXED) &&
+	    queue_store_checkpoint(c->store, &left) == -1)
+		return fail(c, "checkpoint", queue_store_error(c->store));
+	return 0;
+}
+
+/* Moves what is pending into the batch, up to the caps; waits for the first. False: stop. */
+static bool
+take_batch(struct queue *q, struct qop_list *batch)
+{
+	struct qop *op;
+	size_t bytes = 0;
+	unsigned n = 0;
+
+	pthread_mutex_lock(&q->lock);
+	while (TAILQ_EMPTY(&q->todo) && !q->stop)
+		pthread_cond_wait(&q->cond, &q->lock);
+	while ((op = TAILQ_FIRST(&q->todo)) != NULL && n < BATCH_OPS &&
+	       (n == 0 || bytes + op->bytes <= BATCH_BYTES)) {
+		TAILQ_REMOVE(&q->todo, op, entry);
+		TAILQ_INSERT_TAIL(batch, op, entry);
+		bytes += op->bytes;
+		n++;
+	}
+	pthread_mutex_unlock(&q->lock);
+	return n > 0;
+}
+
+static void *
+commit_main(void *arg)
+{
+	struct queue *q = arg;
+	struct qop_list batch = TAILQ_HEAD_INITIALIZER(batch);
+
+	while (take_batch(q, &batch)) {
+		if (run_batch(&q->commit, &batch) == -1) {
+			pthread_mutex_lock(&q->lock);
+			q->dead = true;
+			pthread_mutex_unlock(&q->lock);
+			ev_wake_fire(q->wake);
+			return NULL;
+		}
+		TAILQ_INIT(&batch);
+	}
+	return NULL;
+}
+
+int
+queue_commit_start(struct queue *q, char *err, size_t errsize)
+{
+	sigset_t all, old;
+	int rc;
+
+	/* signals belong to the event thread */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = pthread_create(&q->commit_thread, NULL, commit_main, q);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc != 0) {
+		(void)str_printf(err, errsize, "commit thread: %s", strerror(rc));
+		return -1;
+	}
+	q->started = true;
+	return 0;
+}
+
+void
+queue_commit_stop(struct queue *q)
+{
+	if (!q->started)
+		return;
+	pthread_mutex_lock(&q->lock);
+	q->stop = true;
+	pthread_cond_signal(&q->cond);
+	pthread_mutex_unlock(&q->lock);
+	pthread_join(q->commit_thread, NULL);
+	q->started = false;
+}
+
+/* ---- other workers --------------------------------------------------------------------------- */
+
+static void *
+worker_main(void *arg)
+{
+	struct qworker *w = arg;
+	struct qwork *job;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->stop) {
+		job = TAILQ_FIRST(&w->todo);
+		if (job == NULL) {
+			pthread_cond_wait(&w->cond, &w->lock);
+			continue;
+		}
+		TAILQ_REMOVE(&w->todo, job, entry);
+		pthread_mutex_unlock(&w->lock);
+		job->fn(job);
+		pthread_mutex_lock(&w->lock);
+		TAILQ_INSERT_TAIL(&w->finished, job, entry);
+		ev_wake_fire(w->wake);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+static void
+worker_finished(void *arg)
+{
+	struct qworker *w = arg;
+	struct qwork_list list = TAILQ_HEAD_INITIALIZER(list);
+	struct qwork *job;
+
+	pthread_mutex_lock(&w->lock);
+	TAILQ_CONCAT(&list, &w->finished, entry);
+	pthread_mutex_unlock(&w->lock);
+	while ((job = TAILQ_FIRST(&list)) != NULL) {
+		TAILQ_REMOVE(&list, job, entry);
+		job->done(job);
+	}
+}
+
+int
+qworker_start(struct qworker *w)
+{
+	sigset_t all, old;
+	int rc;
+
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->cond, NULL);
+	TAILQ_INIT(&w->todo);
+	TAILQ_INIT(&w->finished);
+	w->stop = false;
+	w->wake = ev_wake_new(worker_finished, w);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = pthread_create(&w->thread, NULL, worker_main, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	w->started = rc == 0;
+	return rc == 0 ? 0 : -1;
+}
+
+void
+qworker_push(struct qworker *w, struct queue *q, struct qwork *job)
+{
+	job->q = q;
+	pthread_mutex_lock(&w->lock);
+	TAILQ_INSERT_TAIL(&w->todo, job, entry);
+	pthread_cond_signal(&w->cond);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void
+qworker_stop(struct qworker *w)
+{
+	if (!w->started)
+		return;
+	pthread_mutex_lock(&w->lock);
+	w->stop = true;
+	pthread_cond_signal(&w->cond);
+	pthread_mutex_unlock(&w->lock);
+	pthread_join(w->thread, NULL);
+	w->started = false;
+	ev_wake_free(w->wake);
+}

@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef SUBMITD_QUEUE_QUEUE_INTERNAL_H
+#define SUBMITD_QUEUE_QUEUE_INTERNAL_H
+
+#include "base/ev.h"
+#include "base/list.h"
+#include "conf/conf.h"
+#include "ipc/ipc.h"
+#include "mail/envelope.h"
+#include "mail/job.h"
+#include "queue/queue_body.h"
+#include "queue/queue_retry.h"
+#include "queue/queue_store.h"
+
+#include <pthread.h>
+
+/*
+ * What the files of the queue share. Threads: the event thread owns everything here
+ * but what says otherwise; the commit thread gets an op, and with it what the op
+ * points to, until the op comes back through its done function.
+ */
+
+/* ---- bounds, named in submitd-queue(7) ------------------------------------------------------- */
+#define FRESH_BYTES (64u << 20) /* bodies kept in memory for delivery */
+#define FRESH_MESSAGES 4096u
+#define FRESH_PER_DEST 2048u      /* jobs loaded for one destination */
+#define OFFER_BYTES (96u << 20)   /* being received or committed: above it fronts are not read */
+#define OFFERS_PER_FRONT 16384u   /* unfinished offers */
+#define SMALL_BODY_MAX (1u << 20) /* larger ones must come as a file */
+#define BATCH_OPS 2048u
+#define BATCH_BYTES (16u << 20)
+#define DESTS_MAX 8192u        /* destinations in memory */
+#define DEST_PAGE 256u         /* read from the schedule at once */
+#define FETCH_PAGE 64u         /* messages read for one destination at once */
+#define FETCH_BYTES (8u << 20) /* and their bodies */
+#define JOBS_PER_DELIVER 1000u
+#define JOBS_PER_CONN 4u
+#define EXPIRE_PAGE 200u
+#define PRUNE_PAGE 500u
+#define WAL_PAGES 16000u
+#define QID_RESERVE 100000u
+#define REPORT_WAIT_MS 30000 /* for other recipients of the message that are being tried */
+#define DEST_IDLE_MS 2000
+#define REPORT_FULL_MAX (1u << 20) /* RET=FULL returns messages up to this size */
+#define REPORTS_MAX 2000u          /* messages waiting for their report in memory */
+#define REPORTS_RUNNING 32u
+#define OPEN_FILES_MAX 10000u /* large bodies being received */
+
+struct queue;
+struct qdest;
+struct qdeliver;
+
+/* ---- messages and jobs ----------------------------------------------------------------------- */
+
+/* Recipients of one message that go to one destination. */
+struct qenv {
+	uint64_t qid, first_rid;
+	uint32_t first, n; /* into order */
+	/* filled at the commit */
+	uint64_t dest;
+	int64_t retry_at;
+	uint32_t fails;
+};
+
+struct qmsg {
+	unsigned refs;
+	uint64_t id; /* first qid */
+	struct uuid mid;
+	struct message *m; /* recipients have their ids */
+	struct buf head, body;
+	uint64_t head_size, body_size;
+	bool large;
+	uint32_t *order; /* recipients sorted by envelope */
+	struct qenv *envs;
+	uint32_t n_envs;
+	unsigned unsent;    /* jobs that still need the body */
+	size_t fresh_bytes; /* what it counts against FRESH_BYTES */
+	size_t offer_bytes; /* what it counts against OFFER_BYTES */
+	/* while it is offered and committed */
+	struct ipc_peer *from; /* NULL: the front is gone */
+	struct qmsg *next_by_mid;
+	bool committing;
+};
+
+struct qjob_rcpt {
+	uint64_t rid;
+	uint32_t index; /* into msg->m->rcpts */
+	bool warned;
+};
+enum qjob_state { QJOB_READY = 0, QJOB_SENT = 1, QJOB_COMMITTING = 2 };
+enum qaction {
+	QACTION_NONE = 0,
+	QACTION_RETRY = 1,
+	QACTION_HOLD = 2,
+	QACTION_RELEASE = 3,
+	QACTION_REMOVE = 4,
+	QACTION_BOUNCE = 5,
+};
+struct qjob {
+	TAILQ_ENTRY(qjob) entry;      /* dest->ready while QJOB_READY */
+	TAILQ_ENTRY(qjob) dest_entry; /* dest->jobs */
+	struct qjob *next_by_qid;
+	uint64_t qid;
+	enum qjob_state state;
+	enum qaction after; /* an operator asked while it was active */
+	char *after_user;
+	struct qdest *dest;
+	struct qdeliver *to;
+	struct qmsg *msg;
+	int big_fd; /* -1: none */
+	struct store_envelope env;
+	uint32_t n_rcpts;
+	struct qjob_rcpt rcpts[];
+};
+
+struct qdest {
+	TAILQ_ENTRY(qdest) entry, ring;
+	struct qdest *next_by_id;
+	uint64_t id;
+	char *transport, *name;
+	TAILQ_HEAD(, qjob) jobs, ready;
+	unsigned n_jobs, n_ready, n_sent;
+	bool on_ring;
+	bool db_more; /* rows may be due */
+	bool fetching, settling, expiring;
+	int64_t next_look; /* when the next row will be due */
+	uint32_t fails;
+	int64_t retry_at; /* wall clock; 0: no backoff */
+	char *reason;     /* why it waits */
+	struct qdeliver *owner;
+	int64_t idle_since; /* monotonic */
+};
+
+struct qdeliver {
+	TAILQ_ENTRY(qdeliver) entry;
+	struct ipc_peer *peer;
+	unsigned n_sent;
+	uint64_t n_given; /* destinations it was given so far */
+};
+
+/* A message whose sender is owed a report, perhaps for more recipients soon. */
+struct qreport {
+	TAILQ_ENTRY(qreport) entry;
+	uint64_t msg;
+	uint32_t n_env;
+	int64_t deadline; /* monotonic */
+	bool running;
+	bool again; /* something came while it was running */
+};
+
+/* ---- work for the commit thread -------------------------------------------------------------- */
+
+struct qop;
+typedef void qop_fn(struct queue *, struct qop *);
+/*
+ * One piece of work. prepare and apply run on the commit thread: prepare before the
+ * bodies of the batch are written (it may add one), apply within the transaction,
+ * after it (reads only) after the commit. done runs on the event thread and frees it.
+ */
+struct qcommit;
+struct qop_class {
+	const char *name;
+	int (*prepare)(struct qcommit *, struct qop *); /* may be NULL */
+	int (*apply)(struct qcommit *, struct qop *);   /* may be NULL; -1 is final */
+	int (*after)(struct qcommit *, struct qop *);   /* may be NULL; -1 is final */
+	qop_fn *done;
+};
+struct qop {
+	TAILQ_ENTRY(qop) entry;
+	const struct qop_class *class;
+	size_t bytes;
+	bool no_space;        /* its body could not be written: apply is not called */
+	struct body_put *put; /* set by prepare */
+};
+TAILQ_HEAD(qop_list, qop);
+
+/* A job for another worker: fn on its thread, done on the event thread. */
+struct qwork {
+	TAILQ_ENTRY(qwork) entry;
+	void (*fn)(struct qwork *);
+	void (*done)(struct qwork *);
+	struct queue *q;
+};
+
+struct qop_accept {
+	struct qop op;
+	struct qmsg *msg;
+	struct body_put put;
+	bool known; /* it was in the queue already */
+	int seal_error;
+	bool bad_file;     /* a large body that is not there, or too short */
+	struct qwork work; /* queue_maint.c: on its way to being synced */
+};
+
+enum qfate {
+	QFATE_RETRY = 0,
+	QFATE_DELIVERED = 1,
+	QFATE_FAILED = 2,
+	QFATE_EXPIRED = 3,
+	QFATE_DISCARDED = 4,
+};
+struct qresult_rcpt {
+	enum qfate fate;
+	enum rcpt_report report; /* to be stored with it */
+	bool hold;               /* FAILED, EXPIRED: nobody may be told */
+	struct status status;
+};
+struct qop_result {
+	struct qop op;
+	struct qjob *job;
+	struct ipc_peer *peer; /* that gets JOB_ACK; NULL: gone */
+	int64_t now, next;
+	uint32_t attempts;
+	char *mx;
+	bool owes, waits;            /* out: a report is due; something is left to be tried */
+	struct qresult_rcpt rcpts[]; /* as job->rcpts */
+};
+
+/* A destination as the commit thread saw it. */
+struct qtouch {
+	uint64_t id;
+	char *transport, *name;
+	int64_t retry_at;
+	uint32_t fails;
+};
+struct qtouch_list {
+	struct qtouch *v;
+	size_t n;
+};
+struct qowed {
+	uint64_t msg;
+	uint32_t n_env;
+};
+
+struct qreport_rcpt {
+	uint64_t rid, qid;
+	enum rcpt_report report;
+};
+struct qop_report {
+	struct qop op;
+	uint64_t msg_id;
+	/* the report: ids, then what prepare made */
+	struct uuid mid;
+	uint64_t qid, rid;
+	struct body_put put;
+	struct buf head, body;
+	struct message *m;
+	struct qreport_rcpt *rcpts; /* it covers */
+	size_t n_rcpts;
+	const char *hold_reason; /* nobody can be told: why */
+	char sender[ADDR_TEXT];
+	struct uuid original;
+	struct qtouch_list touched;
+};
+
+/* Start, and after an overflow of the list: messages that a report is owed for. */
+struct qop_owing {
+	struct qop op;
+	struct qowed v[REPORTS_MAX];
+	unsigned n;
+};
+
+struct qop_action {
+	struct qop op;
+	enum qaction action;
+	uint64_t *qids;
+	size_t n_qids;
+	char *user;   /* who asked; NULL: we did */
+	char *reason; /* for QACTION_HOLD */
+	int64_t now;
+	uint64_t count; /* out */
+	struct qtouch_list touched;
+	struct qowed *owed;
+	size_t n_owed;
+	void *ctl; /* queue_ctl.c */
+};
+
+struct qop_dest { /* backoff, settle */
+	struct qop op;
+	uint64_t dest;
+	uint32_t fails;
+	int64_t retry_at;
+	char *reason;
+	int64_t next_due; /* out */
+};
+
+struct qop_expire {
+	struct qop op;
+	uint64_t dest;
+	struct retry_rule rule;
+	int64_t *delays;
+	int64_t now;
+	uint64_t *busy;
+	size_t n_busy;
+	char *transport, *name, *reason;
+	unsigned n_expired; /* out */
+	struct qowed *owed;
+	size_t n_owed;
+};
+
+struct qfetched {
+	struct store_due due;
+	struct store_rcpt_row *rcpts;
+	size_t n_rcpts;
+	struct buf head, body;
+	int big_fd;
+	int error; /* errno of reading it */
+};
+struct qop_fetch {
+	struct qop op;
+	struct store_due_query query;
+	uint64_t *busy;
+	uint64_t dest;
+	struct qfetched items[FETCH_PAGE];
+	unsigned n;
+	bool more;
+	int64_t next;
+};
+struct qop_scan {
+	struct qop op;
+	int64_t after_due, now;
+	uint64_t after_id;
+	struct store_dest dests[DEST_PAGE]; /* owned texts */
+	unsigned n, max;
+	int64_t next;
+};
+
+struct qop_move {
+	struct qop op;
+	uint64_t msg_id;
+	struct body_ref from;
+	struct body_put put;
+	struct buf head, body;
+};
+struct qop_time { /* prune, clamp */
+	struct qop op;
+	int64_t before;
+	unsigned count;
+};
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+/* State of the commit thread; nobody else touches it. */
+struct qcommit {
+	struct queue *q;
+	struct queue_store *store;
+	struct queue_body *body;
+	struct queue_body_reader *reader;
+	struct store_segment *segs;
+	size_t n_segs, cap_segs;
+	bool *seg_dirty;
+	uint64_t qid_limit;
+	int64_t now; /* wall clock of this batch */
+	/* unlinked after the commit */
+	bool sync_big; /* a large file is in this batch: its directory must be synced */
+	struct uuid *big_freed;
+	size_t n_big_freed, cap_big_freed;
+};
+/* Counts a record in or out of its segment. */
+void qcommit_segment_add(struct qcommit *, const struct body_ref *);
+void qcommit_freed(struct qcommit *, const struct store_freed *);
+/* Reads the rows of an envelope again and makes its state follow from them. */
+int qcommit_reeval(
+    struct qcommit *, uint64_t qid, const int64_t *next, const uint32_t *attempts, bool *waits);
+int qcommit_insert(struct qcommit *, const struct qmsg *, const struct body_ref *);
+void qtouch_add(struct qtouch_list *, const struct store_dest *);
+void qtouch_clear(struct qtouch_list *);
+
+/* A worker thread with a list of jobs. */
+TAILQ_HEAD(qwork_list, qwork);
+struct qworker {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	struct qwork_list todo, finished;
+	struct ev_wake *wake;
+	bool stop, started;
+};
+int qworker_start(struct qworker *);
+void qworker_push(struct qworker *, struct queue *, struct qwork *);
+void qworker_stop(struct qworker *);
+
+/* ---- the queue ------------------------------------------------------------------------------- */
+
+struct queue_counters {
+	uint64_t offers, accepted, duplicates, refused_full, bytes;
+	uint64_t jobs, results, delivered, deferred, failed, expired, discarded, held, reports;
+	uint64_t commits, ops, fetches, returned;
+};
+
+struct queue {
+	const struct conf *conf;
+	pthread_mutex_t
+	    conf_lock; /* the commit thread reads conf under it; reload() swaps under it */
+	int spool_fd, lock_fd;
+	char *db_path;
+	uint64_t next_qid, next_rid; /* atomic */
+	struct queue_counters count;
+
+	/* commit thread */
+	struct qcommit commit;
+	pthread_t commit_thread;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	struct qop_list todo, finished;
+	struct ev_wake *wake;
+	bool stop, started, dead;
+	bool checkpoint_now; /* atomic: the rest of the log is short */
+	unsigned wal_pages;  /* atomic */
+	char failure[320];
+
+	/* other threads: maintenance (syncs of large files, checkpoints, copying), reader (control)
+	 */
+	struct qworker maint, reader;
+	struct queue_store *maint_store, *reader_store;
+	bool checkpointing, compacting, reader_stop;
+
+	/* accepting */
+	struct qmsg **by_mid;
+	size_t n_by_mid;
+	size_t offer_bytes;   /* being committed */
+	size_t partial_bytes; /* of offers that are not whole yet */
+	bool full, very_full, paused;
+	struct uuid *open_files;
+	size_t n_open_files, cap_open_files;
+
+	/* schedule */
+	struct qjob **by_qid;
+	size_t n_jobs;
+	struct qdest **by_dest;
+	unsigned n_dests;
+	TAILQ_HEAD(, qdest) dests, ring;
+	TAILQ_HEAD(, qdeliver) delivers;
+	TAILQ_HEAD(, qreport) reports;
+	unsigned n_reports, n_running;
+	bool owing_more, owing_asked;
+	size_t fresh_bytes;
+	unsigned fresh_messages;
+	int64_t scanned_due; /* destinations due up to this time are in memory, or settled */
+	uint64_t scanned_id;
+	int64_t next_scan;
+	bool scanning, running;
+	struct ev_turn turn;
+	struct ev_timer tick, retry_timer;
+	int64_t last_wall, last_mono, last_prune, last_sweep, last_compact;
+	bool pruning;
+	unsigned moving;
+	uint64_t compact_skip;
+	uint64_t current_seg; /* atomic: set by the commit thread */
+	bool draining;
+	int64_t drain_until;
+};
+
+/* queue_commit.c */
+int queue_commit_start(struct queue *, char *err, size_t errsize);
+void queue_commit_stop(struct queue *);
+void queue_push(struct queue *, struct qop *);
+uint64_t queue_take_ids(uint64_t *counter, uint64_t n);
+
+/* queue_accept.c */
+extern const struct qop_class queue_accept_class;
+int queue_on_offer(struct ipc_peer *, struct ipc_in *);
+int queue_on_more(struct ipc_peer *, struct ipc_in *);
+int queue_on_body_open(struct ipc_peer *, struct ipc_in *);
+int queue_on_body_drop(struct ipc_peer *, struct ipc_in *);
+void queue_front_down(struct queue *, struct ipc_peer *);
+bool queue_file_is_open(const struct queue *, const struct uuid *);
+struct qmsg *qmsg_new(const struct uuid *);
+void qmsg_unref(struct queue *, struct qmsg *);
+/* Groups the recipients by transport and destination; gives ids. */
+void qmsg_group(struct queue *, struct qmsg *);
+
+/* queue_sched.c */
+void queue_sched_init(struct queue *);
+void queue_sched_fresh(struct queue *, struct qmsg *);
+/* These have due rows. now: whatever backoff they had is over. */
+void queue_sched_kick(struct queue *, const struct qtouch_list *, bool now);
+void queue_sched_run(struct queue *);
+void queue_sched_resume(
+    struct queue *); /* configuration or peers changed: look at everything again */
+void queue_deliver_up(struct queue *, struct ipc_peer *);
+void queue_deliver_down(struct queue *, struct ipc_peer *);
+struct qdest *queue_dest_find(struct queue *, uint64_t id);
+struct qdest *queue_dest_load(struct queue *, const struct qtouch *); /* NULL: no room */
+struct qjob *queue_job_find(struct queue *, uint64_t qid);
+void queue_dest_drop(struct queue *, struct qdest *);
+/* Takes over a job that was read; its message's reference is the caller's gift. */
+void queue_job_load(struct queue *, struct qdest *, struct qjob *);
+void queue_job_free(struct queue *, struct qjob *);
+void queue_job_sent_back(struct queue *, struct qjob *); /* it leaves QJOB_SENT */
+void queue_dest_ring(struct queue *, struct qdest *);
+int64_t queue_now(void);
+void queue_rule(const struct conf_transport *, struct retry_rule *);
+uint64_t *queue_dest_busy(const struct qdest *, size_t *n); /* sorted, malloc'ed */
+
+/* queue_fetch.c */
+void queue_fetch(struct queue *, struct qdest *);
+void queue_scan(struct queue *);
+void queue_settle(struct queue *, struct qdest *);
+
+/* queue_tick.c */
+void queue_tick_start(struct queue *);
+void queue_prune(struct queue *);
+
+/* queue_result.c */
+int queue_on_job_res(struct ipc_peer *, struct ipc_in *);
+
+/* queue_expire.c */
+void queue_expire(struct queue *, struct qdest *, const struct conf_transport *);
+
+/* queue_dsn.c */
+void queue_report(struct queue *, uint64_t msg, uint32_t n_env);
+void queue_report_owed(struct queue *, struct qowed *, size_t n);
+void queue_reports_run(struct queue *);
+void queue_reports_recover(struct queue *);
+
+/* queue_action.c */
+/* Ends all waiting and held recipients of an envelope; shared with queue_expire.c. */
+struct qend {
+	enum outcome outcome;
+	bool discard;      /* nobody is told */
+	bool only_waiting; /* leave the held ones */
+	const char *transport, *dest;
+	const struct status *status; /* NULL: each keeps its last one */
+	int64_t now;
+};
+int qcommit_end_envelope(
+    struct qcommit *, const struct store_envelope *, const struct qend *, bool *owes);
+void qowed_add(struct qowed **, size_t *n, uint64_t msg, uint32_t n_env);
+void queue_action_push(struct queue *, struct qop_action *);
+
+/* queue_ctl.c */
+int queue_on_ctl_req(struct ipc_peer *, struct ipc_in *);
+int queue_on_ctl_cancel(struct ipc_peer *, struct ipc_in *);
+void queue_ctl_action_done(struct queue *, struct qop_action *);
+void queue_ctl_peer_down(struct queue *, struct ipc_peer *);
+
+/* queue_space.c */
+void queue_space_check(struct queue *);
+void queue_space_tell(struct queue *, struct ipc_peer *);
+
+/* queue_maint.c */
+void queue_maint_tick(struct queue *);
+void queue_maint_after_commit(struct queue *);
+/* Syncs a large file on the maintenance thread, then pushes the op. */
+void queue_maint_seal(struct queue *, struct qop_accept *);
+
+/* queue_recover.c */
+int queue_recover_lock(const char *spool, int *spool_fd, int *lock_fd, char *err, size_t errsize);
+int queue_recover_set_aside_db(int spool_fd, char *err, size_t errsize);
+/* Opens database and bodies, cleans up; fills q. */
+int queue_recover(struct queue *, char *err, size_t errsize);
+
+/* queue.c */
+/* Something on disk failed for good: says so and ends the process. */
+void queue_final(struct queue *, const char *what, const char *why) __attribute__((noreturn));
+struct queue *queue_self(void);
+void queue_drain_tick(struct queue *);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Watches room and inodes of the spool: new mail is refused with 452 4.3.1 before
+ * the file system is full, so that deliveries and removals still have room for
+ * their rows. Event thread of process queue.
+ */
+#include "base/fs.h"
+#include "base/log.h"
+#include "queue/queue_internal.h"
+
+#include <string.h>
+
+#define RESERVE_BYTES (64ull << 20)
+#define RESERVE_INODES 1000u
+
+static void
+tell(struct ipc_peer *p, void *arg)
+{
+	queue_space_tell(arg, p);
+}
+
+void
+queue_space_tell(struct queue *q, struct ipc_peer *p)
+{
+	struct ipc_queue_state s = {.full = q->full};
+
+	(void)ipc_send_queue_state(p, -1, &s);
+}
+
+void
+queue_space_check(struct queue *q)
+{
+	uint64_t bytes, inodes, total, reserve = RESERVE_BYTES;
+	uint64_t twice = (uint64_t)q->conf->server->message_size_limit * 2;
+	struct log_line l;
+	bool full;
+
+	if (fs_space(q->spool_fd, &bytes, &inodes, &total) == -1)
+		return;
+	if (twice > reserve)
+		reserve = twice;
+	if (q->full) /* a tenth more before it opens again */
+		full =
+		    bytes < reserve + reserve / 10 || inodes < RESERVE_INODES + RESERVE_INODES / 10;
+	else
+		full = bytes < reserve || inodes < RESERVE_INODES;
+	q->very_full = bytes < reserve / 4 || inodes < RESERVE_INODES / 4;
+	if (full == q->full)
+		return;
+	q->full = full;
+	log_begin(&l, full ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, EV_SPOOL);
+	log_str(&l, LK_STATE, full ? "full" : "room");
+	log_u64(&l, LK_BYTES, bytes);
+	log_str(&l, LK_REASON,
+	    !full                     ? "new mail is accepted again"
+	    : inodes < RESERVE_INODES ? "too few inodes: new mail is refused with 452"
+				      : "too little room: new mail is refused with 452");
+	log_end(&l);
+	ipc_role_each(ROLE_FRONT, tell, q);
+}
