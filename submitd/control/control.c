@@ -393,7 +393,7 @@ is_row(struct span s)
 	       utf8_valid(s);
 }
 
-/* A last frame may carry {"error":…} or a whole {"end":…}; its words go into our own last line. */
+/* A last frame may hold {"error":…} or {"end":…}: its words go into our last line. */
 static void
 end_with(struct client *c, int status, struct span last)
 {

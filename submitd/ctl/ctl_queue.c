@@ -20,13 +20,15 @@ struct output {
 
 /* clang-format off */
 static const struct ctl_column queue_columns[] = {
-	{"QID", true, false}, {"STATE", false, false}, {"AGE", true, false}, {"NEXT", true, false},
-	{"TRIES", true, false}, {"SIZE", true, false}, {"SENDER", false, true}, {"RCPTS", true, false},
+	{"QID", true, false}, {"STATE", false, false}, {"AGE", true, false},
+	{"NEXT", true, false}, {"TRIES", true, false}, {"SIZE", true, false},
+	{"SENDER", false, true}, {"RCPTS", true, false},
 	{"DESTINATION", false, true}, {"REASON", false, true},
 };
 static const struct ctl_column history_columns[] = {
-	{"TIME", false, false}, {"QID", true, false}, {"OUTCOME", false, false}, {"SENDER", false, true},
-	{"RECIPIENT", false, true}, {"MX", false, true}, {"CODE", true, false}, {"TEXT", false, true},
+	{"TIME", false, false}, {"QID", true, false}, {"OUTCOME", false, false},
+	{"SENDER", false, true}, {"RECIPIENT", false, true}, {"MX", false, true},
+	{"CODE", true, false}, {"TEXT", false, true},
 };
 /* clang-format on */
 
