@@ -126,9 +126,10 @@ def smallest(s):
     own = Service(next_port=s.hop.port, start=False, directory=s.dir, port=s.port)
     own.blocks = {"all": conf}
     own.write_conf()
-    subprocess.run(f"hash=$(printf '%s\\n' {own.password()} | {own.binary[:-7]}submitctl passwd |"
-                   r" grep -o '\$[0-9a-z]*\$[^[:space:]:]*' | head -n 1); "
-                   f"echo \"alice@example.com $hash\" > {s.dir}/users", shell=True, check=True)
+    os.unlink(own.dir + "/users")
+    os.close(os.open(own.dir + "/users", os.O_CREAT | os.O_WRONLY, 0o600))
+    own.run_ctl("passwd", "--file", own.dir + "/users", "alice@example.com",
+                text=own.password() + "\n").check_returncode()
     with own:
         own.start()
         smtpc.submit(own)

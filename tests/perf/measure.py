@@ -147,6 +147,7 @@ SASLDB = ("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {d}/sas
           "mech_list: PLAIN LOGIN\n")
 POSTFIX = """
 relay_domains = static:all
+virtual_mailbox_domains =
 relayhost = [127.0.0.1]:{next}
 mynetworks =
 smtpd_tls_cert_file = {d}/server.pem
