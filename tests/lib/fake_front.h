@@ -245,7 +245,8 @@ fake_auth_answer(void)
 		m.challenge = span_of(fake.auth_login ? "Username:" : "");
 	} else if ((said.n == 25 && memcmp(said.p, "\0alice@example.com\0secret", 25) == 0) ||
 		   (said.n == 26 && memcmp(said.p, "|\0alice@example.com\0secret", 26) == 0) ||
-		   span_eq(said, "|alice@example.com|secret")) {
+		   span_eq(said, "|alice@example.com|secret") ||
+		   span_eq(said, "alice@example.com|secret")) {
 		m.verdict = V_OK;
 		m.login = m.principal = span_of("alice@example.com");
 		m.ou = span_of("staff");
