@@ -457,8 +457,7 @@ queue_on_body_open(struct ipc_peer *p, struct ipc_in *in)
 	res.mid = o.mid;
 	if (!q->full && q->n_open_files < OPEN_FILES_MAX) {
 		fd = queue_body_big_create(q->commit.body, &mid);
-		if (fd == -1 && errno == EEXIST)
-			return -1;
+		/* EEXIST: a queue that died made it and could not say so; 452 brings a new mid */
 		if (fd == -1)
 			log_note(LOG_LEVEL_ERROR, "spool: a file for a large message: %s",
 			    strerror(errno));
