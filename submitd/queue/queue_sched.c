@@ -523,8 +523,7 @@ queue_deliver_down(struct queue *q, struct ipc_peer *p)
 		return;
 	ipc_peer_set_data(p, NULL);
 	TAILQ_FOREACH (d, &q->dests, entry) {
-		if (v->n_sent == 0)
-			break;
+		/* its owner is forgotten even where no job was out */
 		TAILQ_FOREACH_SAFE (j, &d->jobs, dest_entry, next) {
 			if (j->state != QJOB_SENT || j->to != v)
 				continue;
