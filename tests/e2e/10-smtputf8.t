@@ -19,12 +19,14 @@ ASCII_ONLY = ["PIPELINING", "8BITMIME", "DSN", "ENHANCEDSTATUSCODES"]
 
 @contextlib.contextmanager
 def fixture():
-    with NextHop() as hop, NextHop(extensions=ASCII_ONLY) as old, Service(
-            next_port=hop.port, users={"jörg@example.com": "umlaut"}, start=False) as s:
-        s.write_conf(old='domain "old.example" { transport = "old" }\n'
-                     f'transport "old" {{ method = static  hosts = {{"127.0.0.1:{old.port}"}} }}')
+    with NextHop() as hop, NextHop(extensions=ASCII_ONLY) as old, \
+            NextHop(extensions=["PIPELINING"]) as seven, \
+            Service(next_port=hop.port, users={"jörg@example.com": "umlaut"}, start=False) as s:
+        s.write_conf(**{name: f'domain "{name}.example" {{ transport = "{name}" }}\n'
+                        f'transport "{name}" {{ method = static  hosts = {{"127.0.0.1:{h.port}"}} }}'
+                        for name, h in (("old", old), ("seven", seven))})
         s.start()
-        s.hop, s.old = hop, old
+        s.hop, s.old, s.seven = hop, old, seven
         yield s
 
 
@@ -73,13 +75,12 @@ def not_needed(s):
 
 @test("P4: an 8-bit body to a hop without 8BITMIME is not sent as it is")
 def seven_bit(s):
-    s.old.extensions = ["PIPELINING"]
-    smtpc.submit(s, "eight@old.example", smtpc.letter("eight", body="").encode() +
+    smtpc.submit(s, "eight@seven.example", smtpc.letter("eight", body="").encode() +
                  "Grüße\r\n".encode(), mail_params=" BODY=8BITMIME")
-    wait_for(lambda: s.old.to("eight@old.example") or
-             any(b"eight@old.example" in m.data for m in s.hop.to(USER)), "a delivery or a DSN",
+    wait_for(lambda: s.seven.to("eight@seven.example") or
+             any(b"eight@seven.example" in m.data for m in s.hop.to(USER)), "a delivery or a DSN",
              patience(30))
-    for m in s.old.to("eight@old.example"):
+    for m in s.seven.to("eight@seven.example"):
         ok(all(b < 128 for b in m.data), "7-bit only")
 
 

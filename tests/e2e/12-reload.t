@@ -50,16 +50,17 @@ def bad(s):
 def load_and_reload(s):
     acked = s.dir + "/acked"
     p = load(s, wait=False, connections=20, messages=1000000, per_connection=5, size=4096,
-             acked=acked, duration=patience(15))
+             acked=acked, duration=patience(20))
     wait_for(lambda: len(uuids(acked)) > 20, "the load")
     for _ in range(10):
         before = len(uuids(acked))
         s.reload()
         wait_for(lambda: len(uuids(acked)) > before + 20, "mail between reloads", patience(20))
+        # a third generation would hurry the first one: its sessions get 421 between messages
+        wait_for(lambda: len(s.roles().get("front", [])) == 2, "the old fronts to end", patience(20))
     r = json.loads(p.communicate()[0].strip().split("\n")[-1])
-    # at the end of --duration each of the 20 connections may be in a message
-    ok(r["connect_errors"] == 0 and r["refused_perm"] == r["refused_temp"] == 0
-       and r["lost"] <= 20, str(r))
+    equal((r["connect_errors"], r["refused_perm"], r["refused_temp"], r["lost"]), (0, 0, 0, 0),
+          str(r))
     done = set(uuids(acked))
     wait_for(lambda: done <= {x[0] for x in s.sink.received()}, "all at the sink", patience(60))
 

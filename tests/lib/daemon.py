@@ -331,8 +331,12 @@ class Service:
 
     def ctl_rows(self, *args):
         """The objects of submitctl --json, one a line or one list."""
-        out = self.ctl(*args, "--json").strip()
-        if not out:
+        r = self.run_ctl(*args, "--json")
+        out = r.stdout.strip()
+        if r.returncode and (out or r.stderr):
+            raise AssertionError(f"submitctl {' '.join(args)}: status {r.returncode}\n"
+                                 f"{out}{r.stderr}")
+        if not out:                     # nothing found is status 1
             return []
         if out.startswith("["):
             return json.loads(out)

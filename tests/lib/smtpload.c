@@ -408,6 +408,7 @@ main(int argc, char **argv)
 	    run.refused_temp, run.refused_perm, run.lost);
 	printf(", \"connect_errors\": %ld, \"sessions\": %ld, \"seconds\": %.3f, \"per_s\": %.1f",
 	    run.connect_errors, run.sessions, seconds, (double)run.ok / seconds);
+	printf(", \"unfinished\": %ld", run.unfinished);
 	print_samples("login_ms", w, n, offsetof(struct load_worker, login));
 	print_samples("message_ms", w, n, offsetof(struct load_worker, message));
 	print_text("error", error);

@@ -33,7 +33,8 @@ struct load_run {
 	uint64_t run_id;
 	int acked_fd; /* -1: none */
 	int64_t end_ns;
-	atomic_long claimed, ok, refused_temp, refused_perm, lost, connect_errors, sessions;
+	atomic_long claimed, ok, refused_temp, refused_perm, lost, connect_errors, sessions,
+	    unfinished;
 	atomic_int logged_in;
 	atomic_bool stop;
 };

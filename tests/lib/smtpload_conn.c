@@ -315,8 +315,12 @@ load_worker_run(struct load_worker *w)
 	for (int i = 0; i < w->count; i++) {
 		struct load_conn *c = &w->conns[i];
 
+		/* the end of --duration is nobody's failure */
+		if (c->step >= STEP_MAIL && c->step <= STEP_END)
+			atomic_fetch_add(&w->run->unfinished, 1);
+		c->step = STEP_DONE;
 		if (c->fd != -1)
-			conn_close(w, c, c->step != STEP_IDLE);
+			conn_close(w, c, false);
 		free(c->in);
 		free(c->out);
 	}
