@@ -398,8 +398,10 @@ stop_fired(void *arg)
 
 	(void)arg;
 	log_note(LOG_LEVEL_WARN, "stopping takes too long: ending what is left");
-	TAILQ_FOREACH (c, &children, entry)
+	TAILQ_FOREACH (c, &children, entry) {
+		c->hard = false; /* fronts were told once already */
 		child_drain(c, true);
+	}
 	supervisor_kill_later(HARD_MS);
 }
 
@@ -418,10 +420,14 @@ advance_stop(void)
 		return;
 	}
 	TAILQ_FOREACH (c, &children, entry) {
-		if ((phase == DRAIN_FRONTS && c->role == ROLE_FRONT) ||
-		    (phase == DRAIN_WORK && (c->role == ROLE_AUTH || c->role == ROLE_DELIVER)) ||
-		    (phase == DRAIN_REST &&
-			(c->role == ROLE_QUEUE || child_count(ROLE_QUEUE, 0) == 0)))
+		/* fronts: hard is what ends idle sessions now; messages being taken in get a while
+		 */
+		if (phase == DRAIN_FRONTS && c->role == ROLE_FRONT)
+			child_drain(c, true);
+		else if ((phase == DRAIN_WORK &&
+			     (c->role == ROLE_AUTH || c->role == ROLE_DELIVER)) ||
+			 (phase == DRAIN_REST &&
+			     (c->role == ROLE_QUEUE || child_count(ROLE_QUEUE, 0) == 0)))
 			child_drain(c, false);
 	}
 }
