@@ -139,7 +139,6 @@ roll_back(enum role culprit)
 	    "above",
 	    role_name(culprit));
 	supervisor_reload_done(false, "a process did not start with it; the log says why");
-	notify_send("READY=1\nSTATUS=running; the last reload was refused");
 }
 
 static void
@@ -152,12 +151,12 @@ all_ready(void)
 		if (!c->ready && (c->generation == 0 || c->generation == generation))
 			return;
 	}
+	if (before.active)
+		commit_reload(); /* the queue knows the new transports before the fronts use them */
 	TAILQ_FOREACH (c, &children, entry)
 		if (c->ready && !c->gone_live && !c->draining)
 			child_go(c);
 	going = true;
-	if (before.active)
-		commit_reload();
 	drain_old();
 	ready_said = true;
 	supervisor_reload_done(true, "");

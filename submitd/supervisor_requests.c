@@ -24,8 +24,14 @@
 #include <unistd.h>
 
 static struct ev_timer kill_timer;
-static struct ipc_peer *asker; /* control, waiting for the new generation */
-static uint64_t asker_request;
+/* The reload whose end is awaited: when the new generation runs, or never will. */
+static struct {
+	bool waits;
+	struct ipc_peer *control; /* NULL: a signal asked */
+	uint64_t request;
+	char who[32];
+	size_t errors;
+} asker;
 
 static void
 answer(struct ipc_peer *control, uint64_t request, bool ok, bool more, const char *text)
@@ -89,6 +95,12 @@ supervisor_reload(const char *who, struct ipc_peer *control, uint64_t request)
 	struct buf raw = BUF_INIT, line = BUF_INIT;
 	char err[512] = "";
 
+	if (asker.waits) {
+		log_reload(who, false, "another reload is under way");
+		answer(
+		    control, request, false, false, "another reload is under way: try again later");
+		return;
+	}
 	notify_send("RELOADING=1\nSTATUS=reloading");
 	struct conf *fresh = conf_load(supervisor_conf_file(), &raw, &f);
 	for (size_t i = 0; i < f.n; i++) {
@@ -97,17 +109,17 @@ supervisor_reload(const char *who, struct ipc_peer *control, uint64_t request)
 		conf_finding_format(&f.v[i], &line);
 		answer(control, request, fresh != NULL, true, buf_cstr(&line));
 	}
+	if (fresh == NULL)
+		(void)str_copy(err, sizeof(err), "the configuration has errors");
 	bool ok = fresh != NULL && supervisor_switch(fresh, &raw, err, sizeof(err)) == 0;
-	log_reload(who, ok, ok ? NULL : fresh == NULL ? "the configuration has errors" : err);
-	audit_reload(who, ok, f.errors);
+	asker.control = control;
+	asker.request = request;
+	(void)str_copy(asker.who, sizeof(asker.who), who);
+	asker.errors = f.errors;
+	asker.waits = true;
 	if (!ok) {
-		if (fresh != NULL)
-			conf_free(fresh);
-		answer(control, request, false, false, fresh == NULL ? "" : err);
-		notify_send("READY=1\nSTATUS=running; the last reload was refused");
-	} else if (control != NULL) {
-		asker = control;
-		asker_request = request;
+		conf_free(fresh);
+		supervisor_reload_done(false, err);
 	}
 	conf_findings_clear(&f);
 	buf_clear(&raw);
@@ -119,13 +131,18 @@ supervisor_reload_done(bool ok, const char *why)
 {
 	struct child *c;
 
-	if (asker == NULL)
+	if (!asker.waits)
 		return;
+	asker.waits = false;
+	log_reload(asker.who, ok, ok ? NULL : why);
+	audit_reload(asker.who, ok, asker.errors);
+	notify_send(ok ? "READY=1\nSTATUS=running"
+		       : "READY=1\nSTATUS=running; the last reload was refused");
 	/* control may have been restarted meanwhile */
 	TAILQ_FOREACH (c, &children, entry)
-		if (c->peer == asker)
-			answer(asker, asker_request, ok, false, why);
-	asker = NULL;
+		if (c->peer != NULL && c->peer == asker.control)
+			answer(c->peer, asker.request, ok, false, ok ? "" : why);
+	asker.control = NULL;
 }
 
 int
