@@ -109,7 +109,8 @@ cmd_auth(struct smtp_session *s, struct span arg)
 		*p = *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p;
 	if (initial.n == 0)
 		return auth_start(s, span_of(name), NULL);
-	/* LOGIN has no initial response by the book (RFC 4954, 4), but stock clients send the name */
+	/* LOGIN has no initial response by the book (RFC 4954, 4), but stock clients send the name
+	 */
 	if (span_eq(initial, "="))
 		initial.n = 0;
 	else if (auth_decode(&decoded, initial) == -1 && strcmp(name, "LOGIN") == 0 &&

@@ -33,22 +33,22 @@ struct smtp_cmd {
 
 /* clang-format off */
 static const struct smtp_cmd smtp_cmds[] = {
-	/* verb       handler        allowed in                    flags                  else say */
-	{ "MAIL",     cmd_mail,      IN(READY),                    0,                     NULL },
-	{ "RCPT",     cmd_rcpt,      IN(MAIL)|IN(RCPT),            0,                     "MAIL" },
-	{ "DATA",     cmd_data,      IN(MAIL)|IN(RCPT),            CMD_SYNC|CMD_NO_ARG,   "MAIL and RCPT" },
-	{ "BDAT",     cmd_bdat,      ANY_STATE,                    0,                     NULL },
-	{ "EHLO",     cmd_ehlo,      ANY_STATE,                    CMD_SYNC,              NULL },
-	{ "HELO",     cmd_helo,      ANY_STATE,                    CMD_SYNC,              NULL },
-	{ "RSET",     cmd_rset,      ANY_STATE,                    CMD_NO_ARG,            NULL },
-	{ "AUTH",     cmd_auth,      IN(READY),                    CMD_SYNC|CMD_TLS_FIRST, "EHLO" },
-	{ "STARTTLS", cmd_starttls,  IN(START)|IN(READY),          CMD_SYNC|CMD_NO_ARG,   NULL },
-	{ "NOOP",     cmd_noop,      ANY_STATE,                    0,                     NULL },
-	{ "VRFY",     cmd_vrfy,      ANY_STATE,                    0,                     NULL },
-	{ "EXPN",     cmd_expn,      ANY_STATE,                    0,                     NULL },
-	{ "HELP",     cmd_help,      ANY_STATE,                    0,                     NULL },
-	{ "QUIT",     cmd_quit,      ANY_STATE,                    CMD_SYNC|CMD_NO_ARG,   NULL },
-	{ "XCLIENT",  cmd_xclient,   IN(START)|IN(READY),          CMD_SYNC,              NULL },
+	/* verb       handler       allowed in             flags                   else say */
+	{ "MAIL",     cmd_mail,     IN(READY),             0,                      NULL },
+	{ "RCPT",     cmd_rcpt,     IN(MAIL)|IN(RCPT),     0,                      "MAIL" },
+	{ "DATA",     cmd_data,     IN(MAIL)|IN(RCPT),     CMD_SYNC|CMD_NO_ARG,    "MAIL" },
+	{ "BDAT",     cmd_bdat,     ANY_STATE,             0,                      NULL },
+	{ "EHLO",     cmd_ehlo,     ANY_STATE,             CMD_SYNC,               NULL },
+	{ "HELO",     cmd_helo,     ANY_STATE,             CMD_SYNC,               NULL },
+	{ "RSET",     cmd_rset,     ANY_STATE,             CMD_NO_ARG,             NULL },
+	{ "AUTH",     cmd_auth,     IN(READY),             CMD_SYNC|CMD_TLS_FIRST, "EHLO" },
+	{ "STARTTLS", cmd_starttls, IN(START)|IN(READY),   CMD_SYNC|CMD_NO_ARG,    NULL },
+	{ "NOOP",     cmd_noop,     ANY_STATE,             0,                      NULL },
+	{ "VRFY",     cmd_vrfy,     ANY_STATE,             0,                      NULL },
+	{ "EXPN",     cmd_expn,     ANY_STATE,             0,                      NULL },
+	{ "HELP",     cmd_help,     ANY_STATE,             0,                      NULL },
+	{ "QUIT",     cmd_quit,     ANY_STATE,             CMD_SYNC|CMD_NO_ARG,    NULL },
+	{ "XCLIENT",  cmd_xclient,  IN(START)|IN(READY),   CMD_SYNC,               NULL },
 };
 
 /* The legal steps: row from, bits to. CLOSED may come after each. */

@@ -6,14 +6,15 @@
 
     # P2: the title, with the ids of what it shows
     @listener submissions            submission (default), submissions (TLS at once), mx
-    @block limit limit "normal" { max_errors = 3 }      instead of the harness's block of that name
+    @block limit limit "normal" { max_errors = 3 }      instead of the harness's block "limit"
     C: EHLO client.example           sent with CRLF; lines up to the next S: leave in one piece
-    C> text                          sent without CRLF.  Both know \\r \\n \\t \\0 \\xNN \\\\ and {300*text}
+    C> text                          sent without CRLF
+                                     both know \\r \\n \\t \\0 \\xNN \\\\ and {300*text}
     S: 250 2.1.0                     the last line of the next reply begins so
     S~ STARTTLS                      a line of the last reply holds this
     S!~ AUTH                         no line of it does
     TLS                              STARTTLS was answered: handshake
-    LOGIN alice@example.com secret   EHLO, STARTTLS where needed, EHLO, AUTH PLAIN; the greeting was read
+    LOGIN alice@example.com secret   EHLO, STARTTLS where needed, EHLO, AUTH PLAIN
     CLOSED                           the server closes the connection
     HANGUP                           the client does, without a word
 """
