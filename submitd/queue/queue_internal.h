@@ -107,7 +107,8 @@ struct qjob {
 	struct qdest *dest;
 	struct qdeliver *to;
 	struct qmsg *msg;
-	int big_fd; /* -1: none */
+	int big_fd;		   /* -1: none */
+	struct qop_result *result; /* statuses that came in earlier frames (JOB_RES more=1) */
 	struct store_envelope env;
 	uint32_t n_rcpts;
 	struct qjob_rcpt rcpts[];
@@ -450,6 +451,9 @@ struct queue {
 	bool draining;
 	int64_t drain_until;
 };
+
+/* queue_result.c */
+void queue_result_free(struct qjob *, struct qop_result *); /* NULL is fine */
 
 /* queue_commit.c */
 int queue_commit_start(struct queue *, char *err, size_t errsize);

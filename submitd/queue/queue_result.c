@@ -143,14 +143,22 @@ result_done(struct queue *q, struct qop *op)
 	uint64_t msg = j->msg->id;
 	uint32_t n_env = j->msg->n_envs;
 	bool owes = r->owes;
-	for (uint32_t i = 0; i < j->n_rcpts; i++)
-		status_clear(&r->rcpts[i].status);
+	queue_result_free(j, r);
 	queue_job_free(q, j);
 	if (owes)
 		queue_report(q, msg, n_env);
+	queue_dest_ring(q, d);
+}
+
+void
+queue_result_free(struct qjob *j, struct qop_result *r)
+{
+	if (r == NULL)
+		return;
+	for (uint32_t i = 0; i < j->n_rcpts; i++)
+		status_clear(&r->rcpts[i].status);
 	free(r->mx);
 	free(r);
-	queue_dest_ring(q, d);
 }
 
 static const struct qop_class result_class = {"result", NULL, result_apply, NULL, result_done};
@@ -423,15 +431,17 @@ queue_on_job_res(struct ipc_peer *p, struct ipc_in *in)
 	}
 	const struct conf_transport *t = conf_transport_find(q->conf, j->dest->transport);
 	struct qdest *d = j->dest;
-	r = xcallocarray(1, sizeof(*r) + j->n_rcpts * sizeof(r->rcpts[0]));
+	r = j->result;
+	if (r == NULL)
+		r = xcallocarray(1, sizeof(*r) + j->n_rcpts * sizeof(r->rcpts[0]));
 	r->op.class = &result_class;
 	r->job = j;
-	if (read_statuses(res.statuses, r) == -1) {
-		for (uint32_t i = 0; i < j->n_rcpts; i++)
-			status_clear(&r->rcpts[i].status);
-		free(r);
-		return -1;
-	}
+	j->result = r;
+	if (read_statuses(res.statuses, r) == -1)
+		return -1; /* the peer goes, and with it its jobs and this */
+	if (res.more)
+		return 0;
+	j->result = NULL;
 	queue_job_sent_back(q, j);
 	j->state = QJOB_COMMITTING;
 	r->peer = p;

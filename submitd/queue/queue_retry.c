@@ -6,9 +6,29 @@
  */
 #include "queue/queue_retry.h"
 
+#include "base/str.h"
 #include "mail/envelope.h"
 
-#define MINUTE_MS 60000
+#include <stdlib.h>
+
+/* Milliseconds of a minute of retry_delay. Builds for the tests may be told a shorter one. */
+static int64_t
+minute_ms(void)
+{
+#ifdef SUBMITD_FAULTS
+	static int64_t ms;
+	uint64_t v;
+
+	if (ms == 0)
+		ms = getenv("SUBMITD_TEST_MINUTE_MS") != NULL &&
+		             str_to_u64(getenv("SUBMITD_TEST_MINUTE_MS"), 1, 60000, &v) == 0
+		         ? (int64_t)v
+		         : 60000;
+	return ms;
+#else
+	return 60000;
+#endif
+}
 
 /* Waits for a destination that cannot be reached, in minutes; the last repeats. */
 static const int64_t backoff_min[] = {1, 2, 5, 10, 15, 30, 60};
@@ -25,7 +45,7 @@ delay_min(const struct retry_rule *r, uint64_t index)
 int64_t
 retry_delay_ms(const struct retry_rule *r, uint32_t attempt)
 {
-	return delay_min(r, attempt == 0 ? 0 : attempt - 1) * MINUTE_MS;
+	return delay_min(r, attempt == 0 ? 0 : attempt - 1) * minute_ms();
 }
 
 int64_t
@@ -37,7 +57,7 @@ retry_life_ms(const struct retry_rule *r)
 		sum += delay_min(r, (uint64_t)i);
 	if (i < r->count)
 		sum += (r->count - i) * delay_min(r, (uint64_t)i);
-	return sum * MINUTE_MS;
+	return sum * minute_ms();
 }
 
 int64_t
@@ -48,7 +68,7 @@ retry_longest_ms(const struct retry_rule *r)
 	for (size_t i = 1; i < r->n_delays; i++)
 		if (r->delay_min[i] > longest)
 			longest = r->delay_min[i];
-	return longest * MINUTE_MS;
+	return longest * minute_ms();
 }
 
 bool
@@ -71,7 +91,7 @@ retry_backoff_ms(const struct retry_rule *r, uint32_t fails)
 {
 	uint32_t i = fails == 0 ? 0 : fails - 1;
 	int64_t own = retry_delay_ms(r, fails);
-	int64_t wait = backoff_min[i < N_BACKOFF ? i : N_BACKOFF - 1] * MINUTE_MS;
+	int64_t wait = backoff_min[i < N_BACKOFF ? i : N_BACKOFF - 1] * minute_ms();
 
 	/* never longer than a lone message would wait by its own list */
 	return wait < own ? wait : own;
@@ -82,7 +102,7 @@ retry_warns(const struct retry_rule *r, unsigned notify, int64_t received_ms, in
 {
 	if (r->warn_min <= 0 || (notify != 0 && (notify & NOTIFY_DELAY) == 0))
 		return false;
-	return now_ms - received_ms >= r->warn_min * MINUTE_MS;
+	return now_ms - received_ms >= r->warn_min * minute_ms();
 }
 
 enum retry_fate

@@ -116,6 +116,7 @@ queue_job_free(struct queue *q, struct qjob *j)
 		d->idle_since = ev_now_ms();
 	if (j->big_fd != -1)
 		close(j->big_fd);
+	queue_result_free(j, j->result);
 	qmsg_unref(q, j->msg);
 	free(j->after_user);
 	free(j);

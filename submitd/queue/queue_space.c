@@ -39,6 +39,8 @@ queue_space_check(struct queue *q)
 		return;
 	if (twice > reserve)
 		reserve = twice;
+	if (reserve > total / 4) /* a small volume keeps a quarter */
+		reserve = total / 4;
 	if (q->full) /* a tenth more before it opens again */
 		full =
 		    bytes < reserve + reserve / 10 || inodes < RESERVE_INODES + RESERVE_INODES / 10;

@@ -222,6 +222,12 @@ queue_store_open(const char *path, enum store_mode mode, bool *damaged, char *er
 		    mode == STORE_WRITE ? "PRAGMA cache_size=-65536"
 					: "PRAGMA cache_size=-8192; PRAGMA query_only=ON",
 		    NULL, NULL, NULL);
+#ifdef SUBMITD_FAULTS
+	/* the control of the power test, which must fail */
+	if (rc == SQLITE_OK && getenv("SUBMITD_TEST_SYNC") != NULL &&
+	    strcmp(getenv("SUBMITD_TEST_SYNC"), "normal") == 0)
+		rc = sqlite3_exec(s->db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
+#endif
 	if (rc == SQLITE_OK)
 		rc = check_schema(s, mode);
 	if (rc != SQLITE_OK) {
