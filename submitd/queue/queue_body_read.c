@@ -254,12 +254,21 @@ queue_body_unlink(const struct queue_body *b, bool is_big, const char *name)
 int
 queue_body_set_aside(const struct queue_body *b, bool is_big, const char *name)
 {
+	const char *dir = is_big ? "big" : "seg";
 	char from[512], to[512];
 
-	if (str_printf(from, sizeof(from), "%s/%s", is_big ? "big" : "seg", name) == -1 ||
-	    str_printf(to, sizeof(to), "aside/%lld-%s", (long long)time(NULL), name) == -1)
+	if (str_printf(from, sizeof(from), "%s/%s", dir, name) == -1)
 		return -1;
-	return fs_renameat(b->spool_fd, from, to);
+	/* never over something that lies there already */
+	for (unsigned n = 0; n < 1000; n++) {
+		if (str_printf(to, sizeof(to), "aside/%lld-%u-%s-%s", (long long)time(NULL), n, dir,
+			name) == -1)
+			return -1;
+		if (faccessat(b->spool_fd, to, F_OK, AT_SYMLINK_NOFOLLOW) == -1)
+			return fs_renameat(b->spool_fd, from, to);
+	}
+	errno = EEXIST;
+	return -1;
 }
 
 int64_t

@@ -107,7 +107,7 @@ struct qjob {
 	struct qdest *dest;
 	struct qdeliver *to;
 	struct qmsg *msg;
-	int big_fd;		   /* -1: none */
+	int big_fd;                /* -1: none */
 	struct qop_result *result; /* statuses that came in earlier frames (JOB_RES more=1) */
 	struct store_envelope env;
 	uint32_t n_rcpts;

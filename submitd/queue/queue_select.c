@@ -37,7 +37,9 @@ param_text(struct queue_select *q, const char *text)
 static void
 param_number(struct queue_select *q, int64_t v)
 {
-	q->params[param(q)].number = v;
+	int i = param(q); /* first: it may move the list */
+
+	q->params[i].number = v;
 }
 
 static void
