@@ -279,6 +279,7 @@ accept_done(struct queue *q, struct qop *op)
 	} else {
 		q->count.accepted++;
 		q->count.bytes += m->body_size;
+		queue_space_used(q, m->body_size);
 		answer(from, &m->mid, 250, "2.0.0", "accepted");
 		audit(m->m);
 		queue_sched_fresh(q, m);

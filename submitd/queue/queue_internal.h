@@ -422,6 +422,7 @@ struct queue {
 	size_t offer_bytes;   /* being committed */
 	size_t partial_bytes; /* of offers that are not whole yet */
 	bool full, very_full, paused;
+	uint64_t unchecked_bytes; /* accepted since the room was looked at */
 	struct uuid *open_files;
 	size_t n_open_files, cap_open_files;
 
@@ -541,6 +542,8 @@ void queue_ctl_peer_down(struct queue *, struct ipc_peer *);
 
 /* queue_space.c */
 void queue_space_check(struct queue *);
+/* So much more was accepted: looks again when it is time. */
+void queue_space_used(struct queue *, uint64_t bytes);
 void queue_space_tell(struct queue *, struct ipc_peer *);
 
 /* queue_maint.c */

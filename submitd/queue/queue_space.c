@@ -12,6 +12,7 @@
 
 #define RESERVE_BYTES (64ull << 20)
 #define RESERVE_INODES 1000u
+#define CHECK_BYTES (4u << 20) /* accepted between two looks */
 
 static void
 tell(struct ipc_peer *p, void *arg)
@@ -28,6 +29,15 @@ queue_space_tell(struct queue *q, struct ipc_peer *p)
 }
 
 void
+queue_space_used(struct queue *q, uint64_t bytes)
+{
+	q->unchecked_bytes += bytes;
+	/* a fast sender fills a disk between two ticks */
+	if (q->unchecked_bytes >= CHECK_BYTES)
+		queue_space_check(q);
+}
+
+void
 queue_space_check(struct queue *q)
 {
 	uint64_t bytes, inodes, total, reserve = RESERVE_BYTES;
@@ -35,6 +45,7 @@ queue_space_check(struct queue *q)
 	struct log_line l;
 	bool full;
 
+	q->unchecked_bytes = 0;
 	if (fs_space(q->spool_fd, &bytes, &inodes, &total) == -1)
 		return;
 	if (twice > reserve)
