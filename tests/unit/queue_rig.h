@@ -128,7 +128,8 @@ rig_child(struct rig *r, const int fds[RIG_PEERS])
 		_exit(90);
 	ipc_init(ROLE_QUEUE, &queue_role.ipc);
 	if (queue_role.start(conf, err, sizeof(err)) == -1) {
-		fprintf(stderr, "# queue: %s\n", err);
+		if (getenv("RIG_LOG") != NULL)
+			fprintf(stderr, "# queue: %s\n", err);
 		_exit(91);
 	}
 	for (int i = 0; i < RIG_PEERS; i++) {
