@@ -75,7 +75,8 @@ net_addr_parse_ip(struct span s, struct net_addr *a)
 	char text[INET6_ADDRSTRLEN];
 	uint8_t ip[16];
 
-	if (str_copy_span(text, sizeof(text), s) == -1 || memchr(s.p, '\0', s.n) != NULL)
+	if (s.n == 0 || str_copy_span(text, sizeof(text), s) == -1 ||
+	    memchr(s.p, '\0', s.n) != NULL)
 		return -1;
 	if (inet_pton(AF_INET, text, ip) == 1) {
 		memset(a, 0, sizeof(*a));

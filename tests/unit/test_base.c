@@ -24,7 +24,7 @@ static void
 buf_grows_and_is_eaten(void **state)
 {
 	struct buf b = BUF_INIT;
-	char expect[8];
+	char expect[16];
 
 	(void)state;
 	assert_int_equal(buf_len(&b), 0);
