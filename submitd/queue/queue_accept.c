@@ -250,7 +250,7 @@ static void
 file_forget(struct queue *q, const struct uuid *mid)
 {
 	for (size_t i = 0; i < q->n_open_files; i++) {
-		if (uuid_equal(&q->open_files[i], mid)) {
+		if (uuid_equal(&q->open_files[i].mid, mid)) {
 			q->open_files[i] = q->open_files[--q->n_open_files];
 			return;
 		}
@@ -437,7 +437,7 @@ bool
 queue_file_is_open(const struct queue *q, const struct uuid *mid)
 {
 	for (size_t i = 0; i < q->n_open_files; i++)
-		if (uuid_equal(&q->open_files[i], mid))
+		if (uuid_equal(&q->open_files[i].mid, mid))
 			return true;
 	return false;
 }
@@ -472,7 +472,7 @@ queue_on_body_open(struct ipc_peer *p, struct ipc_in *in)
 			q->open_files =
 			    xreallocarray(q->open_files, q->cap_open_files, sizeof(*q->open_files));
 		}
-		q->open_files[q->n_open_files++] = mid;
+		q->open_files[q->n_open_files++] = (struct qfile){mid, p};
 	}
 	(void)ipc_send_body_opened(p, fd, &res);
 	return 0;
@@ -503,6 +503,14 @@ queue_on_body_drop(struct ipc_peer *p, struct ipc_in *in)
 void
 queue_front_down(struct queue *q, struct ipc_peer *p)
 {
+	/* what it was writing nobody can finish */
+	for (size_t i = q->n_open_files; i-- > 0;) {
+		if (q->open_files[i].peer != p)
+			continue;
+		if (mid_find(q, &q->open_files[i].mid) == NULL)
+			(void)queue_body_release_big(q->commit.body, &q->open_files[i].mid);
+		q->open_files[i] = q->open_files[--q->n_open_files];
+	}
 	for (size_t i = 0; q->by_mid != NULL && i < MID_PLACES; i++) {
 		struct qmsg *m = q->by_mid[i], *next;
 		for (; m != NULL; m = next) {

@@ -50,6 +50,11 @@ struct queue;
 struct qdest;
 struct qdeliver;
 
+struct qfile {
+	struct uuid mid;
+	struct ipc_peer *peer;
+};
+
 /* ---- messages and jobs ----------------------------------------------------------------------- */
 
 /* Recipients of one message that go to one destination. */
@@ -423,7 +428,7 @@ struct queue {
 	size_t partial_bytes; /* of offers that are not whole yet */
 	bool full, very_full, paused;
 	uint64_t unchecked_bytes; /* accepted since the room was looked at */
-	struct uuid *open_files;
+	struct qfile *open_files; /* large bodies that fronts write */
 	size_t n_open_files, cap_open_files;
 
 	/* schedule */
