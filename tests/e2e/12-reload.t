@@ -91,6 +91,20 @@ def drained(s):
     wait_for(lambda: len(s.roles().get("front", [])) == 2, "the old fronts to end", patience(20))
 
 
+@test("DESIGN 3: what processes hold from their start cannot change by a reload")
+def fixed(s):
+    good = s.blocks["server"]
+    for changed in (good.replace("@D@/spool", "@D@/other"),
+                    good.replace("server {", 'server { user_prefix = "other"')):
+        s.write_conf(server=changed)
+        r = s.run_ctl("reload")
+        equal(r.returncode, 1, r.stdout + r.stderr)
+        ok("cannot take the place of" in r.stdout + r.stderr, r.stdout + r.stderr)
+    s.write_conf(server=good)
+    s.reload()
+    smtpc.submit(s)
+
+
 @test("DESIGN 3: a changed bind opens the new port and closes the old one")
 def bind(s):
     from daemon import free_port

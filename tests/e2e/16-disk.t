@@ -75,7 +75,7 @@ def again(s):
         with smtpc.login(s) as c:
             return c.message(USER, "again@remote.example", smtpc.letter())[0] == 250
     wait_for(taken, "mail to be taken", patience(60), step=0.3)
-    s.ctl("queue", "retry", "--all")                # whatever the backoff says
+    s.run_ctl("queue", "retry", "--all")            # whatever the backoff says
     s.hop.wait(1, rcpt="again@remote.example", seconds=patience(30))
 
 

@@ -1,0 +1,240 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: ISC
+"""submitctl against a running service: queue, history, log, stats, explain, passwd, reload."""
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+
+import contextlib
+import stat
+import subprocess
+
+import smtpc
+from daemon import USER, Service, patience
+from nexthop import NextHop
+from tap import equal, ok, run, skip, test, wait_for
+
+
+@contextlib.contextmanager
+def fixture():
+    with NextHop() as hop, Service(next_port=hop.port, start=False) as s:
+        s.hop = hop
+        s.write_conf(log='log { targets = {"stderr", "file:@D@/mail.log"} }',
+                     more='transport "paused" { method = static  hosts = {"127.0.0.1:@NEXT@"}\n'
+                     '  paused = true }\n'
+                     'domain "paused.example" { transport = "paused" }\n'
+                     'domain "second.example" { transport = "paused" }')
+        s.start()
+        yield s
+
+
+def waiting(s, rcpt="x@paused.example", **kw):
+    """A message that stays in the queue; gives its mid."""
+    mid = smtpc.submit(s, rcpt, **kw)
+    wait_for(lambda: [r for r in s.queued() if r["mid"] == mid], "the row")
+    return mid
+
+
+def rows(s, *selection):
+    return s.ctl_rows("queue", "list", *selection)
+
+
+@test("S68: queue list: a table for people, objects for programs, selections")
+def listing(s):
+    a, b = waiting(s), waiting(s, "y@second.example")
+    table = s.ctl("queue")
+    ok("x@paused.example" in table or "paused" in table, table)
+    equal({r["mid"] for r in rows(s)} & {a, b}, {a, b})
+    for selection, want in ((("--domain", "second.example"), {b}), (("--recipient", "x@*"), {a}),
+                            (("--sender", "alice@*"), {a, b}), (("--sender", "bob@*"), set()),
+                            (("--transport", "paused"), {a, b}), ((a,), {a}),
+                            (("--older", "1h"), set()), (("--younger", "1h"), {a, b})):
+        equal({r["mid"] for r in rows(s, *selection)} & {a, b}, want, str(selection))
+    row = rows(s, a)[0]
+    equal((row["sender"], row["transport"], row["rcpts"]), (USER, "paused", 1))
+    equal({r["qid"] for r in rows(s, str(row["qid"]))}, {row["qid"]})
+
+
+@test("S68: queue show: recipients, reasons, who sent it from where, and the header")
+def show(s):
+    mid = waiting(s, data=smtpc.letter("shown"))
+    shown = s.ctl("queue", "show", mid)
+    for want in (mid, "x@paused.example", "Subject: shown", USER, "127.0.0.1", "submission"):
+        ok(want in shown, f"{want} in {shown}")
+    o = s.ctl_rows("queue", "show", mid)[0]
+    equal([r["rcpt"] for r in o["recipients"]], ["x@paused.example"])
+
+
+@test("S64: mail of a paused transport waits, and goes when it is resumed")
+def paused(s):
+    waiting(s, "resume@paused.example")
+    s.write_conf(more=s.blocks["more"].replace("paused = true", "paused = false"))
+    s.reload()
+    s.hop.wait(1, rcpt="resume@paused.example", seconds=patience(30))
+    s.write_conf(more=s.blocks["more"].replace("paused = false", "paused = true"))
+    s.reload()
+
+
+@test("S68: hold and release, remove, bounce: said, counted, logged with the operator's name")
+def actions(s):
+    mid = waiting(s)
+    s.ctl("queue", "hold", mid)
+    equal(wait_for(lambda: [r["state"] for r in rows(s, mid)] == ["held"], "held"), True)
+    s.ctl("queue", "release", mid)
+    wait_for(lambda: [r["state"] for r in rows(s, mid)] != ["held"], "released")
+    s.ctl("queue", "remove", mid)
+    wait_for(lambda: not rows(s, mid), "removed")
+    before = len(s.hop.to(USER))
+    mid = waiting(s, data=smtpc.letter("bounced by hand"))
+    s.ctl("queue", "bounce", mid)
+    dsn = s.hop.wait(before + 1, rcpt=USER, seconds=patience(30))[-1]
+    ok(b"bounced by hand" in dsn.data, "the DSN")
+    wait_for(lambda: not rows(s, mid), "gone from the queue")
+    ok(s.events(event="operator"), "event=operator")
+
+
+@test("S68: an action without a selection does nothing and is wrong usage")
+def no_selection(s):
+    mid = waiting(s)
+    for action in ("remove", "retry", "bounce", "hold"):
+        equal(s.run_ctl("queue", action).returncode, 2, action)
+    ok(rows(s, mid), "still there")
+    s.ctl("queue", "remove", "--all")
+    wait_for(lambda: not s.queued(), "an empty queue")
+
+
+@test("S68: history: who, to whom, by which host, with what answer")
+def history(s):
+    mid = smtpc.submit(s, "h@remote.example")
+    s.hop.wait(1, rcpt="h@remote.example")
+    row = wait_for(lambda: s.ctl_rows("history", mid), "the row")[0]
+    equal((row["rcpt"], row["sender"], int(row["code"])), ("h@remote.example", USER, 250))
+    ok("h@remote.example" in s.ctl("history", "--recipient", "h@*"), "the table")
+
+
+@test("S70: log by mid, qid, address, free text and /regexp/")
+def log(s):
+    mid = smtpc.submit(s, "logged@remote.example", smtpc.letter("log me"))
+    event = s.wait_log(event="delivery", mid=mid)
+    for query in (mid, f"{mid}:{event['qid']}", event["qid"], "logged@remote.example",
+                  "/logged@rem[o]te/", "LOGGED@remote"):
+        found = s.ctl("log", query)
+        ok(mid in found, f"{query}: {found[:500]}")
+    accepted = s.wait_log(event="accepted", mid=mid)
+    ok(mid in s.ctl("log", "sid:" + accepted["sid"]), "by sid")
+    equal(s.run_ctl("log", "nothing-of-the-kind").returncode, 1)
+
+
+@test("stats and state name every role")
+def stats(s):
+    for what in ("stats", "state"):
+        text = s.ctl(what)
+        for role in ("front", "auth", "queue", "deliver", "ledger"):
+            ok(role in text, f"{role} in {what}: {text}")
+    ok(s.ctl_rows("stats"), "objects")
+
+
+EXPLAIN = (
+    # auth, from, rcpt, status, word
+    (USER, USER, "x@remote.example", 0, ""),
+    (USER, "ceo@bank.example", "x@remote.example", 1, "S11"),
+    ("zoe@other.example", "zoe@other.example", "x@remote.example", 1, "5.7.1"),
+    ("zoe@other.example", "zoe@other.example", USER, 0, ""),
+    (None, USER, "x@remote.example", 1, "5.7.0"),
+)
+
+
+@test("C1 S8 S11 S53: explain says what the front does, with rule, file and line")
+def explain(s):
+    for auth, sender, rcpt, status, word in EXPLAIN:
+        args = ["explain", "--listener", "submission", "--ip", "127.0.0.1", "--from", sender,
+                "--rcpt", rcpt] + (["--auth", auth] if auth else [])
+        r = subprocess.run([s.binary.replace("/submitd", "/submitctl"), "--socket",
+                            s.dir + "/control.sock", *args], capture_output=True, text=True)
+        equal(r.returncode, status, r.stdout + r.stderr)
+        ok(word in r.stdout and "submitd.conf:" in r.stdout, f"{word} in {r.stdout}")
+        if status == 0:
+            ok("outside" in r.stdout or "inside" in r.stdout, f"the transport in {r.stdout}")
+        if auth:
+            with smtpc.login(s, auth) as c:
+                code, text = c.message(sender, rcpt, smtpc.letter(sender=sender))
+        else:
+            with smtpc.Client(s.port465, tls=True) as c:
+                c.ehlo()
+                code, text = c.cmd(f"MAIL FROM:<{sender}>")
+        equal(code == 250, status == 0, f"{code} {text}")
+        if status:
+            ok(text.split("\n")[0] in r.stdout, f"the reply {text} in {r.stdout}")
+
+
+@test("S55 S57 S58: explain on 25: strangers to internal addresses, and no further")
+def explain_mx(s):
+    args = ("explain", "--listener", "mx", "--ip", "192.0.2.1", "--from", "a@remote.example")
+    equal(s.run_ctl(*args, "--rcpt", USER).returncode, 0)
+    r = s.run_ctl(*args, "--rcpt", "x@third.example")
+    equal(r.returncode, 1)
+    ok("550" in r.stdout and "5.7.1" in r.stdout, r.stdout)
+
+
+@test("passwd: a hash in the file, mode and owner kept, in force at once")
+def passwd(s):
+    path = s.dir + "/users"
+    s.ctl("passwd", "carol@example.com", text="a-new-password\n")
+    with open(path) as f:
+        text = f.read()
+    ok("carol@example.com" in text and "$y$" in text and "a-new-password" not in text, text)
+    equal(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+    s.users["carol@example.com"] = "a-new-password"
+
+    def login():
+        try:
+            smtpc.login(s, "carol@example.com").close()
+            return True
+        except AssertionError:
+            return False
+    if not login():
+        s.reload()
+        wait_for(login, "the new user")
+    s.ctl("passwd", "--delete", "carol@example.com")
+    with open(path) as f:
+        ok("carol" not in f.read(), "deleted")
+    ok("$y$" in s.ctl("passwd", "--hash", text="x\n"), "a hash alone")
+    ok("$6$" in s.ctl("passwd", "--hash", "--method", "sha512", text="x\n"), "sha512")
+
+
+@test("P3: passwords of the user file work with every kind of hash")
+def hashes(s):
+    for method in ("yescrypt", "bcrypt", "sha512"):
+        user = f"{method}@example.com"
+        s.ctl("passwd", "--method", method, user, text="pässword-1\n")
+        s.users[user] = "pässword-1"
+    s.reload()
+    for method in ("yescrypt", "bcrypt", "sha512"):
+        for mech in ("PLAIN", "LOGIN"):
+            smtpc.login(s, f"{method}@example.com", mech=mech).close()
+
+
+@test("usage errors are status 2, an unreachable service is status 1 with advice")
+def errors(s):
+    equal(s.run_ctl("nonsense").returncode, 2)
+    equal(s.run_ctl("queue", "--no-such-option").returncode, 2)
+    r = s.run_ctl("--socket", s.dir + "/none.sock", "queue")
+    equal(r.returncode, 1)
+    ok("none.sock" in r.stderr, r.stderr)
+
+
+@test("DESIGN 7: strangers may not use the control socket")
+def strangers(s):
+    if os.geteuid() != 0:
+        skip("needs root to become somebody else")
+    copy = s.dir + "/submitctl.copy"
+    subprocess.run(["cp", os.path.join(os.path.dirname(s.binary), "submitctl"), copy], check=True)
+    os.chmod(copy, 0o755)
+    r = subprocess.run([copy, "--socket", s.dir + "/control.sock", "queue"], capture_output=True,
+                       text=True, user=65534, group=65534, extra_groups=[])
+    equal(r.returncode, 1, r.stdout)
+
+
+run(fixture)
