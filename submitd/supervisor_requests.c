@@ -88,6 +88,39 @@ audit_reload(const char *who, bool ok, size_t errors)
 	buf_clear(&json);
 }
 
+static void
+refuse_change(struct conf_findings *f, const struct conf_server *fresh, enum conf_option_server opt,
+    const char *name, const char *is, const char *wanted)
+{
+	if (strcmp(is, wanted) == 0)
+		return;
+	struct conf_where w = fresh->option_where[opt];
+	conf_findings_add(f, true, w.line != 0 ? w : fresh->where,
+	    "server: %s = \"%s\" cannot take the place of \"%s\" while the service runs; restart "
+	    "it",
+	    name, wanted, is);
+}
+
+/* What processes hold from their start: a reload that changes it would be in force in a few of
+ * them. */
+static void
+check_unchanged(const struct conf *is, const struct conf *fresh, struct conf_findings *f)
+{
+	const struct conf_server *a = is->server, *b = fresh->server;
+	static int recording = -1; /* since the start of the service */
+
+	refuse_change(f, b, CONF_OPT_server_spool, "spool", a->spool, b->spool);
+	refuse_change(f, b, CONF_OPT_server_control, "control", a->control, b->control);
+	refuse_change(
+	    f, b, CONF_OPT_server_user_prefix, "user_prefix", a->user_prefix, b->user_prefix);
+	if (recording == -1)
+		recording = is->audit->file != NULL;
+	if (recording == 0 && fresh->audit->file != NULL)
+		conf_findings_add(f, false, fresh->audit->where,
+		    "audit: file = \"%s\": the record begins when the service is restarted",
+		    fresh->audit->file);
+}
+
 void
 supervisor_reload(const char *who, struct ipc_peer *control, uint64_t request)
 {
@@ -103,6 +136,12 @@ supervisor_reload(const char *who, struct ipc_peer *control, uint64_t request)
 	}
 	notify_send("RELOADING=1\nSTATUS=reloading");
 	struct conf *fresh = conf_load(supervisor_conf_file(), &raw, &f);
+	if (fresh != NULL)
+		check_unchanged(supervisor_conf(), fresh, &f);
+	if (f.errors != 0) {
+		conf_free(fresh);
+		fresh = NULL;
+	}
 	for (size_t i = 0; i < f.n; i++) {
 		log_finding(&f.v[i]);
 		buf_reset(&line);

@@ -393,16 +393,24 @@ is_row(struct span s)
 	       utf8_valid(s);
 }
 
-/* A last frame may hold {"error":…} or {"end":…}: its words go into our last line. */
+/* The last frame of one process: a row, or {"error":…} or {"end":…}, which are not rows of ours. */
+static json_t *
+last_frame(struct client *c, struct span last)
+{
+	json_t *o = is_row(last) ? json_loadb(last.p, last.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+
+	if (o != NULL && json_object_get(o, "error") == NULL && json_object_get(o, "end") == NULL)
+		client_row(c, last);
+	return o;
+}
+
+/* The words of an error go into our last line. */
 static void
 end_with(struct client *c, int status, struct span last)
 {
-	json_t *o = is_row(last) ? json_loadb(last.p, last.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
-	json_t *error = json_object_get(o, "error");
+	json_t *o = last_frame(c, last);
 
-	if (o != NULL && error == NULL && json_object_get(o, "end") == NULL)
-		client_row(c, last);
-	client_end(c, status, json_string_value(error));
+	client_end(c, status, json_string_value(json_object_get(o, "error")));
 	json_decref(o);
 }
 
@@ -428,8 +436,8 @@ on_ctl_res(struct ipc_peer *p, struct ipc_in *in)
 		c->status = m.status;
 	if (c->n_waits == 0)
 		end_with(c, c->status, m.json);
-	else if (is_row(m.json))
-		client_row(c, m.json);
+	else /* others go on: their rows come before our end */
+		json_decref(last_frame(c, m.json));
 	return 0;
 }
 

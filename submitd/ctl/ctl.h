@@ -55,7 +55,7 @@ int ctl_parse_age(const char *, int64_t *seconds);
 #define CTL_AGE_TEXT 32
 const char *ctl_format_age(int64_t seconds, char out[CTL_AGE_TEXT]);
 /* Milliseconds since 1970 as local time. */
-const char *ctl_format_time(int64_t ms, char out[CTL_AGE_TEXT]);
+const char *ctl_format_time(int64_t seconds, char out[CTL_AGE_TEXT]);
 /* Members of a row as text; "" where missing. Numbers are formatted into hold. */
 const char *ctl_text(const json_t *row, const char *key);
 int64_t ctl_int(const json_t *row, const char *key, int64_t fallback);

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define UUID_TEXT 36
+
 struct output {
 	struct ctl *ctl;
 	struct ctl_table table;
@@ -65,7 +67,7 @@ list_row(void *arg, const json_t *row)
 		ctl_print_json(row);
 		return;
 	}
-	if (next_s >= 0)
+	if (next_s >= 0 && strcmp(ctl_text(row, "state"), "held") != 0)
 		(void)ctl_format_age(next_s, next);
 	(void)snprintf(
 	    dest, sizeof(dest), "%s%s%s", ctl_text(row, "transport"), d[0] == '\0' ? "" : ":", d);
@@ -92,8 +94,8 @@ history_row(void *arg, const json_t *row)
 	    (const char *const[]){json_is_integer(t) ? ctl_format_time(json_integer_value(t), time)
 						     : ctl_text(row, "time"),
 		ctl_text(row, "qid"), ctl_text(row, "outcome"), sender_text(row),
-		ctl_text(row, "rcpt"), ctl_text(row, "mx"), ctl_text(row, "code"),
-		ctl_text(row, "text")});
+		ctl_text(row, "rcpt"), ctl_text(row, "mx"),
+		ctl_int(row, "code", 0) == 0 ? "" : ctl_text(row, "code"), ctl_text(row, "text")});
 }
 
 static int
@@ -211,7 +213,7 @@ show_row(void *arg, const json_t *row)
 	show_line("mid", ctl_text(row, "mid"));
 	show_line("state", ctl_text(row, "state"));
 	show_line("age", ctl_format_age(ctl_int(row, "age_s", 0), age));
-	if (next >= 0)
+	if (next >= 0 && strcmp(ctl_text(row, "state"), "held") != 0)
 		show_line("next try in", ctl_format_age(next, age));
 	show_line("tries", ctl_text(row, "attempts"));
 	show_line("size", ctl_text(row, "size"));
@@ -247,11 +249,17 @@ run_show(struct ctl *ctl, const struct ctl_command *cmd, int argc, char **argv)
 	json_array_foreach(ids, i, id)
 	{
 		if (rc != CTL_USAGE) {
+			size_t before = o.rows;
 			int one = ctl_request(ctl,
 			    json_pack(
 				"{s:s,s:s}", "cmd", "queue.show", "id", json_string_value(id)),
 			    show_row, &o);
 
+			if (one == CTL_OK && o.rows == before) {
+				ctl_error("%s is not in the queue; see submitctl history %s",
+				    json_string_value(id), json_string_value(id));
+				one = CTL_FAILED;
+			}
 			if (one > rc)
 				rc = one;
 		}
@@ -329,6 +337,8 @@ ctl_queue(struct ctl *ctl, int argc, char **argv)
 		ctl_print_help(cmd);
 		return CTL_OK;
 	}
+	if ((what[0] >= '0' && what[0] <= '9') || strlen(what) == UUID_TEXT)
+		return run_list(ctl, cmd, argc, argv, false);
 	if (strcmp(what, "list") == 0)
 		return run_list(ctl, cmd, argc - 1, argv + 1, false);
 	if (strcmp(what, "show") == 0)

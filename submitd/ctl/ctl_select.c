@@ -157,8 +157,10 @@ int
 ctl_select_parse(struct ctl *ctl, const struct ctl_command *cmd, int argc, char **argv, bool state,
     struct ctl_selection *s)
 {
+	static char name[] = "submitctl"; /* begins what getopt says */
 	int ch, rc = 0;
 
+	argv[0] = name;
 	memset(s, 0, sizeof(*s));
 	s->select = json_object();
 	optind = 0;

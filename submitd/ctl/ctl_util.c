@@ -96,13 +96,13 @@ ctl_format_age(int64_t s, char out[CTL_AGE_TEXT])
 }
 
 const char *
-ctl_format_time(int64_t ms, char out[CTL_AGE_TEXT])
+ctl_format_time(int64_t seconds, char out[CTL_AGE_TEXT])
 {
-	time_t t = (time_t)(ms / 1000);
+	time_t t = (time_t)seconds;
 	struct tm tm;
 
 	if (localtime_r(&t, &tm) == NULL || strftime(out, CTL_AGE_TEXT, "%F %T", &tm) == 0)
-		(void)snprintf(out, CTL_AGE_TEXT, "%lld", (long long)ms);
+		(void)snprintf(out, CTL_AGE_TEXT, "%lld", (long long)seconds);
 	return out;
 }
 
@@ -153,7 +153,9 @@ ctl_print_clean(const char *s)
 	for (; *s != '\0'; s++) {
 		unsigned char c = (unsigned char)*s;
 
-		if (c < 0x20 || c == 0x7f)
+		if (c == '\t')
+			(void)putchar(' '); /* a folded header line */
+		else if (c < 0x20 || c == 0x7f)
 			(void)putchar('?');
 		else if (c == 0xc2 && (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xa0) {
 			(void)putchar('?'); /* C1 control characters */

@@ -106,7 +106,7 @@ ctl_help(struct ctl *ctl, int argc, char **argv)
 	const struct ctl_command *c = argc > 1 ? ctl_command_find(argv[1]) : NULL;
 
 	(void)ctl;
-	if (argc > 1 && c == NULL) {
+	if (argc > 1 && c == NULL && argv[1][0] != '-') {
 		ctl_error("there is no command \"%s\"", argv[1]);
 		return CTL_USAGE;
 	}
@@ -120,8 +120,13 @@ ctl_help(struct ctl *ctl, int argc, char **argv)
 static int
 ctl_version(struct ctl *ctl, int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") != 0) {
+			ctl_error("version takes no \"%s\"", argv[i]);
+			return CTL_USAGE;
+		}
+		ctl->json = true;
+	}
 	if (ctl->json)
 		(void)puts("{\"version\":\"" SUBMITD_VERSION "\"}");
 	else
@@ -170,6 +175,7 @@ main(int argc, char **argv)
 		ctl_error("there is no command \"%s\"; see submitctl help", argv[optind]);
 		return CTL_USAGE;
 	}
+	argv[optind] = argv[0];
 	ch = c->fn(&ctl, argc - optind, argv + optind);
 	if (fflush(stdout) == EOF || ferror(stdout)) {
 		ctl_error("the output could not be written");
