@@ -144,8 +144,12 @@ static void
 queue_drain(bool hard)
 {
 	struct queue *q = &the_queue;
+	struct qdest *d;
 
 	q->draining = true;
+	/* what deliver has not got lies in its rows */
+	TAILQ_FOREACH (d, &q->dests, entry)
+		queue_dest_unload(q, d);
 	q->drain_until = ev_now_ms() + (hard ? 1000 : 4000);
 	drain_step(q);
 }

@@ -344,7 +344,8 @@ write_rows(struct qcommit *c, struct qop_list *batch)
 	if (segments_store(c) == -1 || queue_store_commit(c->store) == -1)
 		return -1;
 	files_release(c);
-	__atomic_store_n(&c->q->current_seg, queue_body_current(c->body), __ATOMIC_RELAXED);
+	if (queue_body_current(c->body) != 0)
+		__atomic_store_n(&c->q->current_seg, queue_body_current(c->body), __ATOMIC_RELAXED);
 	__atomic_store_n(&c->q->wal_pages, queue_store_wal_pages(c->store), __ATOMIC_RELAXED);
 	return 0;
 }

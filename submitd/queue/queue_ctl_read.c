@@ -92,7 +92,8 @@ static const char list_sql[] =
     "SELECT e.qid, m.mid, m.sender, d.transport, d.name, e.state, e.left, e.attempts, m.received, "
     "e.next, d.retry_at, m.body_len, d.reason, "
     "(SELECT r.status FROM recipient r WHERE r.id >= e.rid AND r.id < e.rid + e.rcpts "
-    " AND r.qid = e.qid AND r.status IS NOT NULL LIMIT 1), e.msg, m.seg, m.off, m.head_len, e.rid, e.rcpts "
+    " AND r.qid = e.qid AND r.status IS NOT NULL LIMIT 1), "
+    "e.msg, m.seg, m.off, m.head_len, e.rid, e.rcpts "
     QUEUE_FROM;
 /* clang-format on */
 

@@ -510,6 +510,7 @@ void queue_settle(struct queue *, struct qdest *);
 
 /* queue_tick.c */
 void queue_tick_start(struct queue *);
+void queue_dest_unload(struct queue *, struct qdest *);
 void queue_prune(struct queue *);
 
 /* queue_result.c */

@@ -216,6 +216,7 @@ queue_recover(struct queue *q, char *err, size_t errsize)
 		return -1;
 	}
 	queue_body_set_last(c->body, k.last_seg);
+	q->current_seg = k.last_seg + 1;
 	q->maint_store = queue_store_open(q->db_path, STORE_READ, &damaged, err, errsize);
 	if (q->maint_store != NULL)
 		q->reader_store = queue_store_open(q->db_path, STORE_READ, &damaged, err, errsize);

@@ -285,6 +285,11 @@ decide_end(const struct qjob *j, uint32_t i, struct qresult_rcpt *rr)
 
 	rr->report = fate == FATE_REPORT ? REPORT_FAILED : REPORT_NONE;
 	rr->hold = fate == FATE_HOLD;
+	if (!rr->hold || rr->status.diagnosis != NULL)
+		return;
+	rr->status.diagnosis =
+	    xstrdup(addr_is_null(&m->sender) ? "held: the null sender gets no report"
+					     : "held: an unauthenticated sender gets no report");
 }
 
 static void

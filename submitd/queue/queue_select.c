@@ -60,10 +60,12 @@ struct member {
 /* clang-format off */
 static const struct member members[] = {
 	{"sender", "lower(m.sender) GLOB lower(?)", "lower(h.sender) GLOB lower(?)", PATTERN},
-	{"recipient", "EXISTS (SELECT 1 FROM recipient r WHERE r.id >= e.rid AND r.id < e.rid + e.rcpts "
-	    "AND r.qid = e.qid AND lower(r.addr) GLOB lower(?))", "lower(h.rcpt) GLOB lower(?)", PATTERN},
-	{"domain", "EXISTS (SELECT 1 FROM recipient r WHERE r.id >= e.rid AND r.id < e.rid + e.rcpts "
-	    "AND r.qid = e.qid AND instr(lower(r.addr) || char(10), '@' || lower(?) || char(10)) > 0)",
+	{"recipient", "EXISTS (SELECT 1 FROM recipient r WHERE r.id >= e.rid "
+	    "AND r.id < e.rid + e.rcpts AND r.qid = e.qid AND lower(r.addr) GLOB lower(?))",
+	    "lower(h.rcpt) GLOB lower(?)", PATTERN},
+	{"domain", "EXISTS (SELECT 1 FROM recipient r WHERE r.id >= e.rid "
+	    "AND r.id < e.rid + e.rcpts AND r.qid = e.qid "
+	    "AND instr(lower(r.addr) || char(10), '@' || lower(?) || char(10)) > 0)",
 	    "instr(lower(h.rcpt) || char(10), '@' || lower(?) || char(10)) > 0", TEXT},
 	{"transport", "d.transport = ?", "h.transport = ?", TEXT},
 	{"older_s", "m.received <= ?", "h.time <= ?", AGE_OVER},

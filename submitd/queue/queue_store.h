@@ -196,7 +196,7 @@ int queue_store_dest_settle(struct queue_store *, uint64_t id, int64_t *next_due
  * *next: the first due time beyond now. */
 typedef void store_dest_fn(void *arg, const struct store_dest *);
 int queue_store_due_dests(struct queue_store *, int64_t after_due, uint64_t after_id, int64_t now,
-    unsigned max, store_dest_fn *, void *arg, unsigned *n);
+    unsigned max, store_dest_fn *fn, void *arg, unsigned *n);
 int queue_store_next_dest_due(struct queue_store *, int64_t after, int64_t *next);
 /* After the clock was set back: nothing may be planned beyond now + STORE_MAX_AHEAD_MS. */
 int queue_store_clamp(struct queue_store *, int64_t now);

@@ -18,9 +18,10 @@
 	    "EXISTS (SELECT 1 FROM history WHERE mid = ?1)")                                       \
 	S(FIND_MID, "SELECT id FROM message WHERE mid = ?1")                                       \
 	S(ADD_MESSAGE, "INSERT INTO message (id, mid, seg, off, head_len, body_len, received, "    \
-	    "flags, envelopes, open, sender) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)") \
-	S(ADD_ENVELOPE, "INSERT INTO envelope (qid, msg, dest, state, next, attempts, rid, rcpts, " \
-	    "left) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                                   \
+	    "flags, envelopes, open, sender) "                                                     \
+	    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)")                                \
+	S(ADD_ENVELOPE, "INSERT INTO envelope (qid, msg, dest, state, next, attempts, rid, "      \
+	    "rcpts, left) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)") \
 	S(ADD_RCPT, "INSERT INTO recipient (id, qid, idx, notify, state, report, attempts, time, " \
 	    "addr) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, ?6)")                                      \
 	S(ADD_HISTORY, "INSERT INTO history (time, qid, mid, sender, rcpt, transport, dest, mx, "  \
@@ -80,12 +81,12 @@
 	    "FROM recipient WHERE id >= ?1 AND id < ?2 AND qid = ?3 ORDER BY id")                  \
 	S(GET_ENVELOPE, "SELECT qid, msg, dest, state, next, attempts, rid, rcpts, left "          \
 	    "FROM envelope WHERE qid = ?1")                                                        \
-	S(GET_MESSAGE, "SELECT id, mid, seg, off, head_len, body_len, received, flags, envelopes, " \
-	    "sender FROM message WHERE id = ?1")                                                   \
+	S(GET_MESSAGE, "SELECT id, mid, seg, off, head_len, body_len, received, flags, "         \
+	    "envelopes, sender FROM message WHERE id = ?1") \
 	S(OWING, "SELECT DISTINCT e.msg FROM recipient r CROSS JOIN envelope e ON e.qid = r.qid "  \
 	    "WHERE r.report > 0 LIMIT ?1")                                                         \
-	S(IN_SEGMENT, "SELECT id, mid, seg, off, head_len, body_len, received, flags, envelopes, " \
-	    "sender FROM message WHERE seg = ?1 LIMIT ?2")
+	S(IN_SEGMENT, "SELECT id, mid, seg, off, head_len, body_len, received, flags, "          \
+	    "envelopes, sender FROM message WHERE seg = ?1 LIMIT ?2")
 /* clang-format on */
 
 enum store_statement {

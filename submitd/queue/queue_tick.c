@@ -64,8 +64,8 @@ watch_clock(struct queue *q)
 }
 
 /* Loaded but not sent jobs go back to their rows. */
-static void
-unload(struct queue *q, struct qdest *d)
+void
+queue_dest_unload(struct queue *q, struct qdest *d)
 {
 	struct qjob *j, *next;
 
@@ -80,7 +80,7 @@ look_at(struct queue *q, struct qdest *d, int64_t now)
 	bool waits = t == NULL || t->paused, backoff = d->retry_at > now + 2 * TICK_MS;
 
 	if ((waits || backoff) && d->n_ready > 0) {
-		unload(q, d);
+		queue_dest_unload(q, d);
 		d->db_more = true;
 	}
 	if (d->n_jobs > 0 || d->fetching || d->settling || d->expiring ||

@@ -105,91 +105,121 @@ flow(struct rig *r, const char *rcpt, unsigned n, unsigned outstanding, struct s
 
 static uint64_t big_dest;
 
-/* A million rows, half of them for one dead domain, written through the store itself. */
+#define FILL_BASE 100000000u /* ids above what the run before used */
+#define FILL_BATCH 2000u
+
+struct filling {
+	struct queue_store *store;
+	struct queue_body *body;
+	struct message *m;
+	struct store_segment seg;
+	int64_t now;
+	struct buf heads[FILL_BATCH];
+	struct body_put puts[FILL_BATCH];
+	char dests[FILL_BATCH][32];
+};
+
+static bool
+fill_row(struct filling *f, uint64_t id, unsigned k, int64_t next)
+{
+	const struct store_dest *d = queue_store_dest(f->store, "out", f->dests[k], next);
+	struct store_message row = {.id = id,
+	    .mid = f->puts[k].mid,
+	    .ref = f->puts[k].ref,
+	    .received_ms = f->now,
+	    .sender = span_of("a@sender.test"),
+	    .flags = f->m->flags,
+	    .n_env = 1};
+	struct store_envelope e = {
+	    .qid = id, .msg = id, .next_ms = next, .first_rid = id, .n_rcpts = 1, .left = 1};
+	struct store_rcpt r = {.id = id, .qid = id, .addr = span_of("x@y.test")};
+
+	if (d == NULL)
+		return false;
+	e.dest = d->id;
+	if (strcmp(f->dests[k], "d0.test") == 0)
+		big_dest = d->id;
+	if (row.ref.seg != f->seg.seg) {
+		if (f->seg.seg != 0 && queue_store_put_segment(f->store, &f->seg) == -1)
+			return false;
+		f->seg = (struct store_segment){.seg = row.ref.seg};
+	}
+	f->seg.live++;
+	f->seg.live_bytes += queue_body_size(&row.ref);
+	f->seg.bytes = row.ref.off + queue_body_size(&row.ref);
+	return queue_store_add_message(f->store, &row) == 0 &&
+	       queue_store_add_envelope(f->store, &e) == 0 &&
+	       queue_store_add_rcpt(f->store, &r) == 0;
+}
+
+static bool
+fill_batch(struct filling *f, unsigned from, unsigned n)
+{
+	struct body_put *list[FILL_BATCH];
+	unsigned left;
+
+	for (unsigned k = 0; k < FILL_BATCH; k++) {
+		/* half of all for one dead domain, the others for ten thousand */
+		unsigned i = from + k;
+		snprintf(f->dests[k], sizeof(f->dests[k]), "d%u.test", i % 2 == 0 ? 0 : i % 20000);
+		uuid_make_v7(&f->m->mid);
+		free(f->m->rcpts[0].dest);
+		f->m->rcpts[0].dest = xstrdup(f->dests[k]);
+		buf_reset(&f->heads[k]);
+		message_encode(&f->heads[k], f->m);
+		f->puts[k] = (struct body_put){.mid = f->m->mid,
+		    .qid = FILL_BASE + i,
+		    .head = buf_span(&f->heads[k]),
+		    .body = {"x\r\n", 3}};
+		list[k] = &f->puts[k];
+	}
+	if (queue_body_put_batch(f->body, list, FILL_BATCH) == -1 ||
+	    queue_store_begin(f->store) == -1)
+		return false;
+	/* all are due in an hour, but for the last two hundred */
+	for (unsigned k = 0; k < FILL_BATCH; k++)
+		if (!fill_row(f, FILL_BASE + from + k, k,
+			from + k + 200 >= n ? f->now : f->now + 3600000))
+			return false;
+	return queue_store_put_segment(f->store, &f->seg) == 0 &&
+	       queue_store_reserve_qid(f->store, FILL_BASE + n + 1) == 0 &&
+	       queue_store_commit(f->store) == 0 &&
+	       (from % 100000 != 0 || queue_store_checkpoint(f->store, &left) == 0);
+}
+
+/* A million rows, written through the store itself. */
 static void
 fill(struct rig *r, unsigned n)
 {
-	struct queue_body *body;
-	struct queue_store *s;
-	char path[120], err[200], rcpt[64];
-	bool damaged;
-	struct message *m = message_new();
-	struct buf head = BUF_INIT;
+	struct filling *f = calloc(1, sizeof(*f));
+	char path[120], err[200];
+	const char *to = "x@y.test";
+	bool damaged, ok;
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/spool/queue.db", r->dir);
-	s = queue_store_open(path, STORE_WRITE, &damaged, err, sizeof(err));
+	f->store = queue_store_open(path, STORE_WRITE, &damaged, err, sizeof(err));
 	snprintf(path, sizeof(path), "%s/spool", r->dir);
 	fd = open(path, O_RDONLY | O_DIRECTORY);
-	body = queue_body_open(fd, err, sizeof(err));
-	if (s == NULL || body == NULL)
+	f->body = queue_body_open(fd, err, sizeof(err));
+	ok = f->store != NULL && f->body != NULL;
+	if (ok)
+		queue_body_set_last(f->body, 1000);
+	f->now = (int64_t)time(NULL) * 1000;
+	f->m = rig_message("a@sender.test", &to, 1);
+	for (unsigned i = 0; ok && i < n; i += FILL_BATCH)
+		ok = fill_batch(f, i, n);
+	if (!ok) {
+		printf("million  %s\n", f->store == NULL ? err : queue_store_error(f->store));
 		exit(2);
-	queue_body_set_last(body, 1000);
-	int64_t now = (int64_t)time(NULL) * 1000;
-	const char *to = "x@y.test";
-	message_free(m);
-	m = rig_message("a@sender.test", &to, 1);
-	struct store_segment seg = {0};
-	const uint64_t base = 100000000; /* above what the empty run used */
-	for (unsigned i = 0; i < n; i++) {
-		if (i % 2000 == 0 && queue_store_begin(s) == -1)
-			exit(2);
-		snprintf(rcpt, sizeof(rcpt), "d%u.test", i % 2 == 0 ? 0 : i % 20000);
-		uuid_make_v7(&m->mid);
-		free(m->rcpts[0].dest);
-		m->rcpts[0].dest = xstrdup(rcpt);
-		buf_reset(&head);
-		message_encode(&head, m);
-		struct body_put put = {
-		    .mid = m->mid, .qid = base + i, .head = buf_span(&head), .body = {"x\r\n", 3}};
-		struct body_put *puts[1] = {&put};
-		if (i % 2000 == 0) { /* one real body for two thousand rows is enough here */
-			if (queue_body_put_batch(body, puts, 1) == -1)
-				exit(2);
-			seg.seg = put.ref.seg;
-		}
-		/* all are due in an hour, but for the last hundred */
-		int64_t next = i + 100 >= n ? now : now + 3600000;
-		const struct store_dest *d = queue_store_dest(s, "out", rcpt, next);
-		if (i == 0)
-			big_dest = d->id;
-		struct store_message row = {.id = base + i,
-		    .mid = m->mid,
-		    .ref = {seg.seg, 32, (uint32_t)buf_len(&head), 3},
-		    .received_ms = now,
-		    .sender = span_of("a@sender.test"),
-		    .flags = m->flags,
-		    .n_env = 1};
-		struct store_envelope e = {.qid = base + i,
-		    .msg = base + i,
-		    .dest = d->id,
-		    .next_ms = next,
-		    .first_rid = base + i,
-		    .n_rcpts = 1,
-		    .left = 1};
-		struct store_rcpt rr = {
-		    .id = base + i, .qid = base + i, .addr = span_of("somebody@y.test")};
-		if (queue_store_add_message(s, &row) == -1 ||
-		    queue_store_add_envelope(s, &e) == -1 || queue_store_add_rcpt(s, &rr) == -1)
-			exit(2);
-		seg.live++;
-		seg.live_bytes += queue_body_size(&row.ref);
-		seg.bytes = seg.live_bytes;
-		if (i % 2000 == 1999 || i + 1 == n) {
-			if (queue_store_put_segment(s, &seg) == -1 ||
-			    queue_store_reserve_qid(s, base + n + 1) == -1 ||
-			    queue_store_commit(s) == -1)
-				exit(2);
-		}
-		unsigned left;
-		if (i % 100000 == 99999 && queue_store_checkpoint(s, &left) == -1)
-			exit(2);
 	}
-	queue_store_free(s);
-	queue_body_free(body);
+	queue_store_free(f->store);
+	queue_body_free(f->body);
 	close(fd);
-	buf_clear(&head);
-	message_free(m);
+	for (unsigned k = 0; k < FILL_BATCH; k++)
+		buf_clear(&f->heads[k]);
+	message_free(f->m);
+	free(f);
 }
 
 /* The next hundred due, straight from the store. */
@@ -236,6 +266,7 @@ million(struct rig *r, unsigned n, struct span body)
 	if (!rig_job(r, &j, 20000))
 		printf("million  no job came\n");
 	printf("million  restart to first job: %.2f s\n", (double)(rig_ms() - start) / 1000);
+	printf("million  it goes to %s\n", j.dest);
 	rig_job_clear(&j);
 	flow(r, "x@fresh.test", 50000, 64, body, true);
 	printf("million  memory of the queue: %.0f MiB\n", pss_mib(r->pid));

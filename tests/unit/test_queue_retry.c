@@ -35,9 +35,8 @@ test_seed_schedules(void **state)
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct retry_rule r = {.delay_min = cases[i].delays,
-		    .n_delays = cases[i].n,
-		    .count = cases[i].count};
+		struct retry_rule r = {
+		    .delay_min = cases[i].delays, .n_delays = cases[i].n, .count = cases[i].count};
 		int64_t now = 1000000, received = now;
 		unsigned attempts = 1;
 		while (!retry_gives_up(&r, attempts, received, now)) {
@@ -82,8 +81,7 @@ test_backoff(void **state)
 static void
 test_warning(void **state)
 {
-	struct retry_rule r = {
-	    .delay_min = seed1, .n_delays = 4, .count = 4, .warn_min = 60};
+	struct retry_rule r = {.delay_min = seed1, .n_delays = 4, .count = 4, .warn_min = 60};
 
 	(void)state;
 	assert_false(retry_warns(&r, 0, 0, 59 * MIN));
