@@ -76,16 +76,40 @@ smtp_path_complete(struct smtp_session *s, const struct path_spec *spec, struct 
 	return -1;
 }
 
+/* False: refused, a reply was given. */
+static bool
+mail_is_allowed(struct smtp_session *s)
+{
+	struct policy_result r;
+	struct facts f;
+	bool ok;
+
+	r.want_notes = 0;
+	smtp_session_facts(s, AT_MAIL, &f);
+	policy_decide(s->front->conf, &f, &r);
+	ok = r.verdict == V_OK || r.verdict == V_NEXT;
+	if (!ok) {
+		char esc[STATUS_ESC_TEXT];
+		struct refusal refusal = {.from = s->tx == NULL ? NULL : &s->tx->msg->sender,
+		    .code = r.status.code,
+		    .esc = esc,
+		    .text = r.status.text,
+		    .rule = r.rule == NULL ? NULL : r.rule->id};
+
+		status_esc(&r.status, esc);
+		smtp_log_refused(s, &refusal);
+		smtp_reply_status(s, &r.status);
+	}
+	policy_result_clear(&r);
+	return ok;
+}
+
 static bool
 mail_is_possible(struct smtp_session *s)
 {
-	if (s->l->conf->require_auth && s->auth == NULL) {
-		bool tls = smtp_session_tls(s) == NULL && s->l->n_ctxs > 0;
-
-		smtp_reply(s, 530, "5.7.0", "Authentication required: %s",
-		    tls ? "use STARTTLS, then AUTH" : "use AUTH first");
+	/* a stranger is told to log in (S2) before anything about the address */
+	if (s->l->conf->require_auth && s->auth == NULL && !mail_is_allowed(s))
 		return false;
-	}
 	if (s->messages >= s->l->limit->max_messages) {
 		smtp_reply_close(s, "4.7.0", "enough messages in one session; connect again");
 		return false;
@@ -118,34 +142,6 @@ params_are_good(struct smtp_session *s, const struct addr *from, const struct sm
 		return false;
 	}
 	return true;
-}
-
-/* False: refused, a reply was given. */
-static bool
-mail_is_allowed(struct smtp_session *s)
-{
-	struct policy_result r;
-	struct facts f;
-	bool ok;
-
-	r.want_notes = 0;
-	smtp_session_facts(s, AT_MAIL, &f);
-	policy_decide(s->front->conf, &f, &r);
-	ok = r.verdict == V_OK || r.verdict == V_NEXT;
-	if (!ok) {
-		char esc[STATUS_ESC_TEXT];
-		struct refusal refusal = {.from = &s->tx->msg->sender,
-		    .code = r.status.code,
-		    .esc = esc,
-		    .text = r.status.text,
-		    .rule = r.rule == NULL ? NULL : r.rule->id};
-
-		status_esc(&r.status, esc);
-		smtp_log_refused(s, &refusal);
-		smtp_reply_status(s, &r.status);
-	}
-	policy_result_clear(&r);
-	return ok;
 }
 
 enum cmd_result

@@ -202,7 +202,8 @@ data_refused(struct smtp_session *s)
 	    .code = tx->refusal.code,
 	    .esc = esc,
 	    .text = tx->refusal.text,
-	    .mid = &m->mid};
+	    .mid = &m->mid,
+	    .rule = tx->rule};
 
 	status_esc(&tx->refusal, esc);
 	s->front->stats.rejected++;

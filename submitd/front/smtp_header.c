@@ -45,9 +45,11 @@ header_policy(struct smtp_session *s, const struct header_info *info, const char
 		f.n_header_from++;
 	}
 	policy_decide(s->front->conf, &f, &r);
-	if (r.verdict != V_OK && r.verdict != V_NEXT)
+	if (r.verdict != V_OK && r.verdict != V_NEXT) {
+		if (!s->tx->refused && r.rule != NULL)
+			s->tx->rule = r.rule->id;
 		smtp_tx_refuse_status(s, &r.status);
-	else
+	} else
 		facts_encode(&s->tx->msg->facts, &f);
 	policy_result_clear(&r);
 }

@@ -154,6 +154,7 @@ struct smtp_tx {
 	struct message *msg;
 	struct offer *offer;   /* NULL until the queue is needed */
 	struct status refusal; /* why this message will be refused; text NULL: not (yet) */
+	const char *rule;      /* that refused it, or NULL */
 	struct dot_decoder dot;
 	struct buf in;     /* the header while it comes */
 	struct buf body;   /* clean bytes, with our fields; not yet written to the file */
