@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define POSTPONE_MS 10000 /* a body that could not be read is read again then */
+
 void
 qowed_add(struct qowed **v, size_t *n, uint64_t msg, uint32_t n_env)
 {
@@ -117,6 +119,22 @@ set_rcpts(struct qcommit *c, const struct store_envelope *env, enum rcpt_state f
 	return rc;
 }
 
+/* Not now, and no attempt is counted. */
+static int
+make_later(struct qcommit *c, struct qop_action *a, uint64_t qid, uint64_t dest)
+{
+	int64_t later = a->now + POSTPONE_MS;
+	const struct store_dest *d;
+
+	if (qcommit_reeval(c, qid, &later, NULL, NULL) == -1 ||
+	    queue_store_dest_due(c->store, dest, later) == -1)
+		return -1;
+	d = queue_store_dest_by_id(c->store, dest);
+	if (d != NULL)
+		qtouch_add(&a->touched, d);
+	return 0;
+}
+
 /* Due at once, and its destination too. */
 static int
 make_due(struct qcommit *c, const struct qop_action *a, uint64_t qid, uint64_t dest,
@@ -183,6 +201,10 @@ act_one(struct qcommit *c, struct qop_action *a, uint64_t qid)
 			return 0;
 		a->count++;
 		return make_due(c, a, qid, env.dest, &a->touched);
+	case QACTION_POSTPONE:
+		if (env.state != ENV_WAITING)
+			return 0;
+		return make_later(c, a, qid, env.dest);
 	case QACTION_HOLD:
 		if (env.state != ENV_WAITING)
 			return 0;

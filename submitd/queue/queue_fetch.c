@@ -81,10 +81,12 @@ damaged(struct queue *q, const struct qfetched *f)
 	    f->error == EBADMSG  ? "the stored message is damaged"
 	    : f->error == ENOENT ? "the file of the message is gone"
 				 : strerror(f->error));
-	log_str(&l, LK_STATE, "held");
+	/* an error of the disk or of this process may pass; what is damaged or gone stays so */
+	bool passing = f->error != EBADMSG && f->error != ENOENT;
+	log_str(&l, LK_STATE, passing ? "waiting" : "held");
 	log_end(&l);
 	a = xcallocarray(1, sizeof(*a));
-	a->action = QACTION_HOLD;
+	a->action = passing ? QACTION_POSTPONE : QACTION_HOLD;
 	a->qids = xcallocarray(1, sizeof(*a->qids));
 	a->qids[0] = f->due.env.qid;
 	a->n_qids = 1;

@@ -100,6 +100,7 @@ enum qaction {
 	QACTION_RELEASE = 3,
 	QACTION_REMOVE = 4,
 	QACTION_BOUNCE = 5,
+	QACTION_POSTPONE = 6, /* ours: a body that could not be read just now */
 };
 struct qjob {
 	TAILQ_ENTRY(qjob) entry;      /* dest->ready while QJOB_READY */
