@@ -22,21 +22,25 @@
  */
 struct proc_role {
 	enum role role;
-	const char *name;      /* also the suffix of the user: submitd-front */
-	bool per_generation;   /* forked anew at a reload; else it gets `reload` */
-	unsigned sandbox;      /* SANDBOX_* */
+	const char *name;    /* also the suffix of the user: submitd-front */
+	bool per_generation; /* forked anew at a reload; else it gets `reload` */
+	unsigned sandbox;    /* SANDBOX_* */
 	int (*prepare)(const struct conf *, char *err, size_t errsize); /* may be NULL */
 	int (*start)(const struct conf *, char *err, size_t errsize);
-	void (*go)(void);      /* all peers are connected; may be NULL */
+	void (*go)(void); /* all peers are connected; may be NULL */
 	/* Finish what runs, then proc_exit(). hard: at once. */
 	void (*drain)(bool hard);
-	/* The new configuration, owned by proc.c; the old one stays valid until this returns. May be NULL. */
+	/* The new configuration, owned by proc.c; the old one stays valid until this returns. May
+	 * be NULL. */
 	void (*reload)(const struct conf *);
-	struct ipc_role_ops ipc; /* without the PROC_ messages: proc.c handles those, except FILE_OPENED and PROC_RELOADED, PROC_STATED */
-	/* Directories below which a role with SANDBOX_FILES may work: fills paths (borrowed), gives the count. */
+	struct ipc_role_ops ipc; /* without the PROC_ messages: proc.c handles those, except
+	                            FILE_OPENED and PROC_RELOADED, PROC_STATED */
+	/* Directories below which a role with SANDBOX_FILES may work: fills paths (borrowed), gives
+	 * the count. */
 	size_t (*paths)(const struct conf *, const char **rw, size_t max); /* may be NULL */
 };
-extern const struct proc_role front_role, auth_role, queue_role, deliver_role, ledger_role, control_role;
+extern const struct proc_role front_role, auth_role, queue_role, deliver_role, ledger_role,
+    control_role;
 
 /* In a role's process. */
 const struct conf *proc_conf(void);
@@ -45,7 +49,8 @@ uint64_t proc_generation(void);
 void proc_exit(int code) __attribute__((noreturn)); /* flushes IPC and log */
 bool proc_draining(void);
 
-/* Front: sockets that prepare() inherits, one entry per bind of each listener, in the order of the configuration. */
+/* Front: sockets that prepare() inherits, one entry per bind of each listener, in the order of the
+ * configuration. */
 struct proc_socket {
 	int fd;
 	unsigned listener; /* index into conf->listener_blocks */

@@ -11,7 +11,7 @@ struct proc_child {
 	unsigned instance;
 	uint64_t generation;
 	struct conf *conf; /* the child's copy of memory: its own from here on */
-	int fd;		   /* socket to the supervisor */
+	int fd;            /* socket to the supervisor */
 	const struct proc_socket *sockets;
 	size_t n_sockets;
 };

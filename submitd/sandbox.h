@@ -21,7 +21,8 @@ struct sandbox_user {
 };
 void sandbox_find_user(const struct conf *, const char *role, struct sandbox_user *);
 
-/* Changes to that user (when found), drops all capabilities but keep (-1: none), sets no_new_privs. */
+/* Changes to that user (when found), drops all capabilities but keep (-1: none), sets no_new_privs.
+ */
 int sandbox_drop(const struct sandbox_user *, int keep_capability, char *err, size_t errsize);
 /* flags: SANDBOX_*; rw: directories in which files may be opened and made. */
 int sandbox_lock(unsigned flags, const char *const *rw, size_t n_rw, char *err, size_t errsize);

@@ -7,7 +7,7 @@
 struct supervisor_options {
 	const char *conf_file;
 	bool foreground; /* -d: users that do not exist are a notice, not an error */
-	int ready_fd;	 /* written to once everything runs; -1: nobody waits */
+	int ready_fd;    /* written to once everything runs; -1: nobody waits */
 };
 
 /* Runs the service until SIGTERM or SIGINT; the exit status. Takes the configuration. */

@@ -13,7 +13,7 @@ struct child {
 	enum role role;
 	unsigned instance;
 	uint64_t generation; /* 0: lives over reloads */
-	pid_t pid;	     /* -1: waits for its restart */
+	pid_t pid;           /* -1: waits for its restart */
 	struct ipc_peer *peer;
 	bool ready, gone_live, draining, hard;
 	unsigned restarts;
@@ -38,7 +38,8 @@ const struct conf *supervisor_conf(void);
 struct conf *supervisor_own_conf(void); /* for a child, whose copy it is */
 const struct listen_set *supervisor_listens(void);
 const char *supervisor_conf_file(void);
-/* Puts a checked configuration in force: new generation, old one drains. Takes both; -1 with err: nothing changed. */
+/* Puts a checked configuration in force: new generation, old one drains. Takes both; -1 with err:
+ * nothing changed. */
 int supervisor_switch(struct conf *, struct buf *raw, char *err, size_t errsize);
 void supervisor_kill_all(void);
 void supervisor_kill_later(int64_t ms);

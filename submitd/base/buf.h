@@ -26,7 +26,10 @@ struct span {
 	size_t n;
 };
 
-#define BUF_INIT {NULL, 0, 0, 0}
+#define BUF_INIT                                                                                   \
+	{                                                                                          \
+		NULL, 0, 0, 0                                                                      \
+	}
 
 static inline const uint8_t *
 buf_data(const struct buf *b)
@@ -76,7 +79,7 @@ void buf_put_u16(struct buf *, uint16_t);
 void buf_put_u32(struct buf *, uint32_t);
 void buf_put_u64(struct buf *, uint64_t);
 void buf_put_bytes(struct buf *, const void *, size_t n); /* u32 length, then the bytes */
-void buf_put_cstr(struct buf *, const char *);		  /* NULL is written as empty */
+void buf_put_cstr(struct buf *, const char *);            /* NULL is written as empty */
 
 /* A reader over a span: after the first short or bad field, bad is true and all reads give 0. */
 struct rd {

@@ -22,9 +22,9 @@ struct uuid {
 };
 #define UUID_TEXT 37
 
-void uuid_make_v7(struct uuid *);		  /* RFC 9562, 5.7: sorts by time */
+void uuid_make_v7(struct uuid *); /* RFC 9562, 5.7: sorts by time */
 void uuid_format(const struct uuid *, char out[UUID_TEXT]);
-int uuid_parse(struct span, struct uuid *);	  /* -1 unless exactly 36 characters of a UUID */
+int uuid_parse(struct span, struct uuid *); /* -1 unless exactly 36 characters of a UUID */
 bool uuid_equal(const struct uuid *, const struct uuid *);
 
 /* Random bytes from the kernel; never fails after start. */

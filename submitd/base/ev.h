@@ -14,16 +14,16 @@
  */
 typedef void ev_fn(void *arg);
 
-int ev_init(void);	     /* after fork; -1 with errno */
-void ev_after_fork(void);    /* in a child, before ev_init: lets go of the parent's loop */
-void ev_run(void);	     /* until ev_stop() */
+int ev_init(void);        /* after fork; -1 with errno */
+void ev_after_fork(void); /* in a child, before ev_init: lets go of the parent's loop */
+void ev_run(void);        /* until ev_stop() */
 void ev_stop(void);
-void ev_restart(void);	     /* takes an ev_stop back: tests */
-void ev_done(void);	     /* frees the base; at exit, for leak checks */
+void ev_restart(void); /* takes an ev_stop back: tests */
+void ev_done(void);    /* frees the base; at exit, for leak checks */
 struct event_base *ev_base(void);
 
-int64_t ev_now_ms(void);     /* monotonic, read once per turn of the loop */
-int64_t ev_wall_ms(void);    /* wall clock, milliseconds since 1970 */
+int64_t ev_now_ms(void);  /* monotonic, read once per turn of the loop */
+int64_t ev_wall_ms(void); /* wall clock, milliseconds since 1970 */
 
 /* A one-shot timer. Zero-filled is unset. The owner clears it before freeing itself. */
 struct ev_timer {

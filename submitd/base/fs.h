@@ -24,9 +24,10 @@
 int fs_open(const char *path, int flags, mode_t mode);
 int fs_openat(int dirfd, const char *name, int flags, mode_t mode);
 int fs_close(int fd);
-int fs_pwritev(int fd, struct iovec *iov, int n, off_t off); /* 0 when all was written; changes iov */
-int fs_pwrite(int fd, const void *, size_t, off_t);	     /* 0 when all was written */
-ssize_t fs_pread(int fd, void *, size_t, off_t);	     /* reads until n or end of file */
+int fs_pwritev(
+    int fd, struct iovec *iov, int n, off_t off);   /* 0 when all was written; changes iov */
+int fs_pwrite(int fd, const void *, size_t, off_t); /* 0 when all was written */
+ssize_t fs_pread(int fd, void *, size_t, off_t);    /* reads until n or end of file */
 int fs_fdatasync(int fd);
 int fs_fsync(int fd);
 int fs_unlinkat(int dirfd, const char *name);

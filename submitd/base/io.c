@@ -83,8 +83,12 @@ io_free(struct io *io)
 void
 io_fail(struct io *io, enum io_event what, const char *text)
 {
+	io->eof = what == IO_EOF;
 	if (io->state == IO_ST_FINISHING) {
-		io_free(io);
+		if (io->eof && buf_len(&io->out) > 0)
+			io_set_reading(io, false); /* io_do_write() ends it */
+		else
+			io_free(io);
 		return;
 	}
 	io_set_reading(io, false);
@@ -161,7 +165,10 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		io_do_handshake(io);
 	else if (io->write_wants_read)
 		io_do_write(io);
-	if (io->state == IO_ST_OPEN || io->state == IO_ST_FINISHING)
+	/* most pauses are over before the next bytes come, and cost no system call */
+	if (io->paused && io->state == IO_ST_OPEN && !io->write_wants_read)
+		io_set_reading(io, false);
+	else if (io->state == IO_ST_OPEN || io->state == IO_ST_FINISHING)
 		io_do_read(io);
 }
 
@@ -278,6 +285,8 @@ io_do_write(struct io *io)
 		buf_clear(&io->out);
 	if (io->state == IO_ST_FINISHING) {
 		finish_output(io);
+		if (io->eof)
+			io_free(io);
 	} else if (io->want_drained) {
 		io->want_drained = false;
 		io->ops->on_event(io->arg, IO_DRAINED);
@@ -292,7 +301,7 @@ flush_turn(void *arg)
 	if (io->state == IO_ST_HANDSHAKE)
 		io_do_handshake(io);
 	else if ((io->state == IO_ST_OPEN || io->state == IO_ST_FINISHING) && !io->write_wanted &&
-	    !io->write_wants_read)
+		 !io->write_wants_read)
 		io_do_write(io);
 }
 
@@ -436,6 +445,8 @@ io_do_read(struct io *io)
 		if (got == -1 && !io_is_over(io)) {
 			if (end.text == NULL)
 				io_fail_tls(io, "TLS read");
+			else if (end.what == IO_EOF && io->state == IO_ST_OPEN && io->paused)
+				io->eof = true; /* it comes again after io_resume() */
 			else
 				io_fail(io, end.what, end.text);
 		}
@@ -458,8 +469,6 @@ io_pause(struct io *io)
 		return;
 	io->paused = true;
 	ev_turn_cancel(&io->resume);
-	if (io->state == IO_ST_OPEN && !io->write_wants_read)
-		io_set_reading(io, false);
 }
 
 static void
@@ -474,7 +483,7 @@ resume_turn(void *arg)
 	if (io->state != IO_ST_OPEN || io->paused)
 		return;
 	io_set_reading(io, true);
-	if (io->ssl != NULL && SSL_has_pending(io->ssl))
+	if (io->eof || (io->ssl != NULL && SSL_has_pending(io->ssl)))
 		event_active(&io->ev_read, EV_READ, 0);
 }
 
@@ -512,7 +521,7 @@ io_finish(struct io *io)
 {
 	if (io == NULL || io_is_over(io))
 		return;
-	if ((io->error != NULL && !io->timed_out) || io->state != IO_ST_OPEN) {
+	if ((io->error != NULL && !io->timed_out && !io->eof) || io->state != IO_ST_OPEN) {
 		io_free(io);
 		return;
 	}
@@ -521,7 +530,7 @@ io_finish(struct io *io)
 	io->paused = false;
 	ev_turn_cancel(&io->resume);
 	io_drop_kept(io);
-	io_set_reading(io, true);
+	io_set_reading(io, !io->eof);
 	io_deadline(io, FINISH_MS);
 	io_schedule_flush(io);
 }

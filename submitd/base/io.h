@@ -19,18 +19,19 @@
  * Output is collected and written once at the end of the loop's turn.
  *
  * After IO_EOF, IO_ERROR or IO_TIMEOUT no further callback comes; the owner calls
- * io_free(). io_free() may be called from within callbacks. After IO_TIMEOUT the owner
- * may also io_write() its last words and io_finish().
+ * io_free(). io_free() may be called from within callbacks. After IO_TIMEOUT and IO_EOF
+ * the owner may also io_write() its last words and io_finish(). IO_EOF is not said before
+ * all that came was taken, nor while paused.
  */
 struct io;
 
 enum io_event {
 	IO_CONNECTED = 0, /* an outgoing connect succeeded */
-	IO_TLS_UP = 1,	  /* the handshake is done; io_tls_facts() is filled */
-	IO_DRAINED = 2,	  /* all output was handed to the kernel (only after io_want_drained) */
-	IO_EOF = 3,	  /* the peer closed */
-	IO_ERROR = 4,	  /* errno-like failure or TLS failure; io_error_text() says it */
-	IO_TIMEOUT = 5,	  /* the deadline set with io_deadline() passed */
+	IO_TLS_UP = 1,    /* the handshake is done; io_tls_facts() is filled */
+	IO_DRAINED = 2,   /* all output was handed to the kernel (only after io_want_drained) */
+	IO_EOF = 3,       /* the peer closed */
+	IO_ERROR = 4,     /* errno-like failure or TLS failure; io_error_text() says it */
+	IO_TIMEOUT = 5,   /* the deadline set with io_deadline() passed */
 };
 
 struct io_ops {
@@ -50,11 +51,11 @@ int io_fd(const struct io *);
 
 void io_write(struct io *, const void *, size_t);
 void io_write_buf(struct io *, struct buf *); /* empties it; large ones are moved, not copied */
-size_t io_pending(const struct io *);	      /* bytes not yet handed to the kernel */
-void io_want_drained(struct io *);	      /* one IO_DRAINED when the output is empty */
+size_t io_pending(const struct io *);         /* bytes not yet handed to the kernel */
+void io_want_drained(struct io *);            /* one IO_DRAINED when the output is empty */
 
-void io_pause(struct io *);  /* no on_data until io_resume(); the kernel's window fills */
-void io_resume(struct io *); /* also offers kept bytes again, at the end of this turn */
+void io_pause(struct io *);        /* no on_data until io_resume(); the kernel's window fills */
+void io_resume(struct io *);       /* also offers kept bytes again, at the end of this turn */
 size_t io_kept(const struct io *); /* bytes received that on_data has not taken yet */
 void io_drop_kept(struct io *);
 

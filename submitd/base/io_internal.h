@@ -32,6 +32,7 @@ struct io {
 	bool paused, want_drained, write_wanted, reading;
 	bool read_wants_write, write_wants_read;
 	bool timed_out; /* our deadline, not their fault: io_finish() still speaks */
+	bool eof;       /* they said all; we may still speak */
 };
 
 static inline bool

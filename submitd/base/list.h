@@ -8,7 +8,7 @@
 #ifndef TAILQ_FOREACH_SAFE
 #define TAILQ_FOREACH_SAFE(var, head, field, next)                                                 \
 	for ((var) = TAILQ_FIRST((head)); (var) != NULL && ((next) = TAILQ_NEXT((var), field), 1); \
-	    (var) = (next))
+	     (var) = (next))
 #endif
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

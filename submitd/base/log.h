@@ -58,7 +58,7 @@ void log_str(struct log_line *, enum log_key, const char *); /* NULL: the key is
 void log_span(struct log_line *, enum log_key, struct span);
 void log_u64(struct log_line *, enum log_key, uint64_t);
 void log_i64(struct log_line *, enum log_key, int64_t);
-void log_ip(struct log_line *, enum log_key, const struct net_addr *);	 /* without port */
+void log_ip(struct log_line *, enum log_key, const struct net_addr *);   /* without port */
 void log_addr(struct log_line *, enum log_key, const struct net_addr *); /* with port */
 void log_end(struct log_line *);
 
@@ -81,7 +81,8 @@ struct log_options {
 	bool json;
 	enum log_level level;
 };
-/* Until this is called lines go to stderr as text. -1 with a text in err; nothing is changed then. */
+/* Until this is called lines go to stderr as text. -1 with a text in err; nothing is changed then.
+ */
 int log_open(const struct log_options *, char *err, size_t errsize);
 void log_set_role(const char *role, unsigned instance); /* added to each line */
 void log_set_loop(bool running); /* from now on lines are collected per turn */
@@ -91,7 +92,8 @@ void log_flush(void);
 size_t log_fds(int fds[LOG_MAX_TARGETS]);
 void log_set_fds(const struct log_options *, const int *fds, size_t n);
 
-/* -T topics: comma separated list of smtp,io,ipc,auth,dns,policy,queue or "all". -1: unknown word. */
+/* -T topics: comma separated list of smtp,io,ipc,auth,dns,policy,queue or "all". -1: unknown word.
+ */
 enum log_topic {
 	TRACE_SMTP = 1,
 	TRACE_IO = 2,

@@ -12,7 +12,7 @@
 struct net_addr {
 	uint8_t family; /* 0, 4 or 6 */
 	uint8_t ip[16]; /* network order; IPv4 uses the first four */
-	uint16_t port;	/* host order */
+	uint16_t port;  /* host order */
 };
 #define NET_ADDR_TEXT 64
 

@@ -13,8 +13,8 @@ struct tls_facts {
 	char version[12]; /* "TLSv1.3" */
 	char cipher[48];  /* OpenSSL's name */
 	int bits;
-	char sni[256];	  /* server side: what the client asked for; empty without */
-	bool verified;	  /* client side: chain and name were checked and right */
+	char sni[256]; /* server side: what the client asked for; empty without */
+	bool verified; /* client side: chain and name were checked and right */
 };
 
 /* A server's certificate and rules. Texts of errors go to err (never key material). */
@@ -22,7 +22,7 @@ struct tls_server_options {
 	const char *cert_pem; /* NUL-terminated PEM with the chain */
 	const char *key_pem;
 	const char *min_version; /* "TLSv1.0" .. "TLSv1.3"; NULL: TLSv1.2 */
-	const char *ciphers;	 /* TLS 1.2 and older; NULL: OpenSSL's default */
+	const char *ciphers;     /* TLS 1.2 and older; NULL: OpenSSL's default */
 };
 
 /* A context, or NULL with a text in err. Sessions are not cached, tickets are off. */
@@ -33,7 +33,8 @@ SSL_CTX *tls_server_new(const struct tls_server_options *, char *err, size_t err
  */
 void tls_server_set_sni(SSL_CTX **ctxs, size_t n);
 /* Checks that certificate and key fit and gives notAfter (seconds since 1970). -1 with err. */
-int tls_check_pair(const char *cert_pem, const char *key_pem, long long *not_after, char *err, size_t errsize);
+int tls_check_pair(
+    const char *cert_pem, const char *key_pem, long long *not_after, char *err, size_t errsize);
 
 /* A client's context: verifies against ca_file (NULL: the system's) when asked to. */
 SSL_CTX *tls_client_new(const char *ca_file, bool verify, char *err, size_t errsize);

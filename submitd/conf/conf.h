@@ -93,7 +93,8 @@ enum { GIVE_UP_DSN = 0, GIVE_UP_DISCARD = 1 };
 	struct conf_##name {                                                                       \
 		struct conf_where where;                                                           \
 		char *title; /* NULL for untitled blocks */                                        \
-		struct conf_where *option_where; /* per option, in the table's order; line 0: default */
+		struct conf_where                                                                  \
+		    *option_where; /* per option, in the table's order; line 0: default */
 #define OPT(block, name, type, def, min, max, help) CONF_FIELD_##type name;
 #define EXTRA(...) __VA_ARGS__
 #define END(name)                                                                                  \
@@ -112,7 +113,9 @@ struct conf_limit;
 #undef END
 
 /* Index of an option in option_where: CONF_OPT_listener_relay_ou and so on. */
-#define BLOCK(name, titled, min, max) enum conf_option_##name {
+#define BLOCK(name, titled, min, max)                                                              \
+	enum conf_option_##name                                                                    \
+	{
 #define OPT(block, name, type, def, min, max, help) CONF_OPT_##block##_##name,
 #define EXTRA(...)
 #define END(name)                                                                                  \
@@ -156,8 +159,8 @@ struct conf {
 	struct conf_log *log;
 	struct conf_audit *audit; /* ->file NULL: no audit */
 	struct conf_history *history;
-	char *file;		  /* main file */
-	uint64_t generation;	  /* set by the supervisor */
+	char *file;               /* main file */
+	uint64_t generation;      /* set by the supervisor */
 	struct conf_index *index; /* look-up tables, see below */
 	void *arena;
 };
@@ -171,7 +174,7 @@ struct conf_finding {
 struct conf_findings {
 	struct conf_finding *v;
 	size_t n, cap, errors; /* at most CONF_FINDINGS_MAX are kept, errors counts all */
-	char **files;	       /* names that where.file points to: they outlive the conf */
+	char **files;          /* names that where.file points to: they outlive the conf */
 	size_t n_files;
 };
 #define CONF_FINDINGS_MAX 1000
@@ -207,7 +210,8 @@ void conf_free(struct conf *); /* NULL is fine */
 const struct conf_listener *conf_listener_find(const struct conf *, const char *title);
 const struct conf_transport *conf_transport_find(const struct conf *, const char *title);
 const struct conf_ou *conf_ou_find(const struct conf *, const char *title);
-const struct conf_user *conf_user_find(const struct conf *, const char *address); /* ASCII case-insensitive */
+const struct conf_user *conf_user_find(
+    const struct conf *, const char *address); /* ASCII case-insensitive */
 const struct conf_backend *conf_backend_find(const struct conf *, const char *title);
 /* The OU that owns a domain (by ou.domains, a domain block's ou, or its alias parent's). */
 const struct conf_ou *conf_ou_of_domain(const struct conf *, const char *ascii_domain);
@@ -217,7 +221,7 @@ bool conf_domain_is_internal(const struct conf *, const char *ascii_domain);
  * The domain block for a recipient on a listener: blocks that name the listener before those that
  * do not, then a named domain before "any" (S55). *is_any tells which. An alias gives its parent.
  */
-const struct conf_domain *conf_domain_route(const struct conf *, const char *listener, const char *ascii_domain,
-    bool *is_any);
+const struct conf_domain *conf_domain_route(
+    const struct conf *, const char *listener, const char *ascii_domain, bool *is_any);
 
 #endif

@@ -31,7 +31,7 @@ enum ipc_type {
 const char *ipc_type_name(enum ipc_type);
 
 #define IPC_FRAME_MAX 65536u /* header included */
-#define IPC_HEADER 8u	     /* u32 length of all, u16 type, u16 flags */
+#define IPC_HEADER 8u        /* u32 length of all, u16 type, u16 flags */
 /* Bytes of a bulk field that always fit into one frame beside the other fields. */
 #define IPC_CHUNK 49152u
 
@@ -58,7 +58,8 @@ const char *ipc_type_name(enum ipc_type);
 /* A connection to one other process. */
 struct ipc_peer;
 
-/* A received frame, valid during the handler. The handler takes fd by setting it to -1; else it is closed. */
+/* A received frame, valid during the handler. The handler takes fd by setting it to -1; else it is
+ * closed. */
 struct ipc_in {
 	enum ipc_type type;
 	const uint8_t *body;
@@ -68,9 +69,9 @@ struct ipc_in {
 
 /*
  * ipc_decode_<stem>(in, &m): 0, or -1 when the frame is not exactly that message.
- * ipc_send_<stem>(peer, fd, &m): queues the frame; it leaves at the end of the turn. fd (-1: none) is
- *   closed once sent. -1 with errno EMSGSIZE when it does not fit a frame, EPIPE when the peer is gone;
- *   fd is closed then too.
+ * ipc_send_<stem>(peer, fd, &m): queues the frame; it leaves at the end of the turn. fd (-1: none)
+ * is closed once sent. -1 with errno EMSGSIZE when it does not fit a frame, EPIPE when the peer is
+ * gone; fd is closed then too.
  */
 #define MSG(NAME, stem, from, to, fields)                                                          \
 	int ipc_decode_##stem(const struct ipc_in *, struct ipc_##stem *);                         \
@@ -88,7 +89,7 @@ struct ipc_handler {
 
 /* The handlers of this process, and what to call when a peer comes or goes. */
 struct ipc_role_ops {
-	const struct ipc_handler *handlers; /* ends with type IPC_NONE */
+	const struct ipc_handler *handlers;   /* ends with type IPC_NONE */
 	void (*peer_up)(struct ipc_peer *);   /* may be NULL */
 	void (*peer_down)(struct ipc_peer *); /* may be NULL; the peer is freed afterwards */
 };
@@ -104,7 +105,8 @@ uint64_t ipc_peer_generation(const struct ipc_peer *);
 /* For the owner of the handlers: per-peer state, freed by it in peer_down. */
 void ipc_peer_set_data(struct ipc_peer *, void *);
 void *ipc_peer_data(const struct ipc_peer *);
-/* Bytes waiting to be sent; senders of bulk stop above IPC_BACKLOG_SOFT. Above IPC_BACKLOG_HARD the peer is cut off. */
+/* Bytes waiting to be sent; senders of bulk stop above IPC_BACKLOG_SOFT. Above IPC_BACKLOG_HARD the
+ * peer is cut off. */
 size_t ipc_peer_backlog(const struct ipc_peer *);
 #define IPC_BACKLOG_SOFT (4u << 20)
 #define IPC_BACKLOG_HARD (256u << 20)
@@ -113,12 +115,14 @@ void ipc_peer_pause(struct ipc_peer *, bool paused);
 /* Writes now instead of at the end of the turn: before exit. */
 void ipc_flush_all(void);
 
-/* A live peer of that role (the newest generation; of several instances the one with instance % n), or NULL. */
+/* A live peer of that role (the newest generation; of several instances the one with instance % n),
+ * or NULL. */
 struct ipc_peer *ipc_role_peer(enum role, unsigned instance);
 /* All live peers of a role: fn for each. */
 void ipc_role_each(enum role, void (*fn)(struct ipc_peer *, void *arg), void *arg);
 
-/* In a fresh child: forgets the parent's peers without a word to them. Their descriptors are the caller's to close. */
+/* In a fresh child: forgets the parent's peers without a word to them. Their descriptors are the
+ * caller's to close. */
 void ipc_after_fork(void);
 
 /* Checks direction and length only; fn is called by the peer code, and by the fuzz target. */

@@ -146,9 +146,9 @@ test_include_errors(void **state)
 	    "include(\"one.conf\")\ninclude(\"./one.conf\")\ninclude(\"bad.conf\")\n");
 	put("bad.conf", "log {\n level = info\n");
 	expect_file("twice.conf", "twice.conf:2: error: include(\"./one.conf\"): included twice, "
-	                          "first in twice.conf:1; keep one\n"
+				  "first in twice.conf:1; keep one\n"
 				  "bad.conf:1: error: log: the block that begins here is not "
-	                          "closed with }; the file may be cut short\n");
+				  "closed with }; the file may be cut short\n");
 	expect_file("nothing.conf",
 	    "nothing.conf: error: the configuration cannot be read: No such file or directory\n");
 }
@@ -281,7 +281,7 @@ test_files(void **state)
 	    "\"%s\" }\n",
 	    dir, dir);
 	buf_add_str(&file, "auth_flow \"x\" { chain = {f, g} }\nlistener \"l\" { bind = "
-	                   "{\"127.0.0.1:0\"} tls_profile = "
+			   "{\"127.0.0.1:0\"} tls_profile = "
 			   "{good, mixed, old, soon, none} }\n" CONF_TEST_REST "\n");
 	buf_addf(&file,
 	    "user \"a@example.com\" { smtp_auth = matching_sender secret = \"file:%s/hash\" }\n",
