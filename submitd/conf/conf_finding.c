@@ -115,6 +115,20 @@ conf_findings_sort(struct conf_findings *f)
 		}
 		f->v[j] = x;
 	}
+	/* a block that several others use is checked once for each */
+	for (i = 1; i < end;) {
+		struct conf_finding *a = &f->v[i - 1], *b = &f->v[i];
+
+		if (a->error || b->error || a->where.file != b->where.file ||
+		    a->where.line != b->where.line || strcmp(a->text, b->text) != 0) {
+			i++;
+			continue;
+		}
+		free(b->text);
+		memmove(b, b + 1, (f->n - i - 1) * sizeof(*b));
+		f->n--;
+		end--;
+	}
 }
 
 void
