@@ -82,7 +82,7 @@ print_cell(const char *s, size_t width, bool right, bool last)
 		char cut[1024];
 		size_t chars = 0, n = 0;
 
-		while (s[n] != '\0' && n < sizeof(cut) - 1) {
+		while (n < sizeof(cut) - 1 && s[n] != '\0') {
 			if (((unsigned char)s[n] & 0xc0) != 0x80 && ++chars == width)
 				break;
 			n++;

@@ -95,7 +95,7 @@ def msmtp(s):
     arrived(s, "by msmtp")
 
 
-@test("P1 P3: smtplib on both ports, several messages in one session")
+@test("P1 P3 S31: smtplib on both ports, several messages in one session")
 def python(s):
     ctx = ssl.create_default_context(cafile=s.dir + "/ca.pem")
     with smtplib.SMTP("localhost", s.port, timeout=30) as c:
