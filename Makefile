@@ -178,6 +178,7 @@ install: all
 	for f in submitd.conf submitd.conf.minimal; do \
 		install -m 640 etc/$$f $(DESTDIR)$(SYSCONFDIR)/submitd/$$f.sample || exit 1; done
 	sed 's,@SBINDIR@,$(SBINDIR),g' etc/submitd.service >$(DESTDIR)$(UNITDIR)/submitd.service
+	install -m 644 etc/submitd.socket $(DESTDIR)$(UNITDIR)/submitd.socket
 	install -m 644 etc/submitd.sysusers $(DESTDIR)$(SYSUSERSDIR)/submitd.conf
 	install -m 644 etc/submitd.tmpfiles $(DESTDIR)$(TMPFILESDIR)/submitd.conf
 	install -m 644 etc/submitd.logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/submitd
