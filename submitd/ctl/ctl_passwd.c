@@ -244,6 +244,20 @@ read_options(struct ctl *ctl, int argc, char **argv, struct options *o)
 	return 0;
 }
 
+static void
+say_done(const struct ctl *ctl, const char *path, const char *user, const char *what)
+{
+	json_t *o;
+
+	if (!ctl->json) {
+		(void)printf("%s: user %s is %s\n", path, user, what);
+		return;
+	}
+	o = json_pack("{s:s,s:s,s:s}", "file", path, "user", user, "outcome", what);
+	ctl_print_json(o);
+	json_decref(o);
+}
+
 static int
 change_file(struct ctl *ctl, const struct options *o, const char *user, const char *hash)
 {
@@ -255,12 +269,11 @@ change_file(struct ctl *ctl, const struct options *o, const char *user, const ch
 		return CTL_FAILED;
 	switch (ctl_passwd_change(path, user, hash, err, sizeof(err))) {
 	case PASSWD_ADDED:
-		(void)printf("%s: user %s is new\n", path, user);
+		say_done(ctl, path, user, "new");
 		rc = CTL_OK;
 		break;
 	case PASSWD_CHANGED:
-		(void)printf(
-		    "%s: user %s is %s\n", path, user, hash == NULL ? "removed" : "changed");
+		say_done(ctl, path, user, hash == NULL ? "removed" : "changed");
 		rc = CTL_OK;
 		break;
 	case PASSWD_ABSENT:
@@ -301,7 +314,7 @@ ctl_passwd(struct ctl *ctl, int argc, char **argv)
 	if (!o.delete &&make_hash(methods[m].prefix, methods[m].cost, hash, sizeof(hash)) == -1)
 		return CTL_FAILED;
 	if (o.hash_only) {
-		(void)puts(hash);
+		(void)printf(ctl->json ? "{\"hash\":\"%s\"}\n" : "%s\n", hash);
 		return CTL_OK;
 	}
 	return change_file(ctl, &o, user, o.delete ? NULL : hash);
