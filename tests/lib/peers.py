@@ -151,6 +151,14 @@ smtp_tls_CAfile = @CA@
 """
 
 
+def once(text):
+    """The last value of each name. An overridden entry is a warning of every daemon, which
+    fills the socket of postlogd before postlogd runs: master then waits for itself."""
+    rows = dict(line.split(" = ", 1) if " = " in line else (line.rstrip("= "), "")
+                for line in text.split("\n") if line.strip())
+    return "".join(f"{k} = {v}\n" for k, v in rows.items())
+
+
 class Postfix(Peer):
     """with Postfix(dir, cert=…, key=…) as hop   or   Postfix(dir, relay=(port, user, password))"""
 
@@ -173,7 +181,7 @@ class Postfix(Peer):
                      ("@CA@", ca), ("@RELAY@", str(relay[0]) if relay else "")):
             text = text.replace(a, b)
         with open(self.etc + "/main.cf", "w") as f:
-            f.write(text)
+            f.write(once(text))
         if relay:
             with open(self.dir + "/sasl_passwd", "w") as f:
                 f.write(f"[127.0.0.1]:{relay[0]} {relay[1]}:{relay[2]}\n")

@@ -71,7 +71,7 @@ def idle_memory(server, short):
     base = server.pss_kib()
     p = server.load(wait=False, idle=200 if short else 1000, timeout=100)
     n = int(p.stdout.readline().split()[1])
-    time.sleep(1.5)
+    time.sleep(5)          # the fronts give memory back after a rush
     full = server.pss_kib()
     p.terminate()
     p.communicate()
@@ -91,7 +91,8 @@ def login(server, short):
 def measure(kind, tests, reps, short, emit):
     """All tests of one server; the load tests share a running one."""
     loads = [t for t in tests if t in LOADS and t != "T2H"]
-    plan = [(False, loads + [t for t in tests if t in ("M", "L")])]
+    # memory first, in a server of its own: what loads leave behind would hide the sessions
+    plan = [(False, [t for t in tests if t in ("M", "L")]), (False, loads)]
     plan.append((True, [t for t in tests if t in ("T2H", "F")]))
     for held, group in plan:
         if not group:
