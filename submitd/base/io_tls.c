@@ -134,7 +134,11 @@ io_tls_connect(struct io *io, SSL_CTX *ctx, const char *host)
 	if (host == NULL)
 		return 0;
 	bool is_ip = net_addr_parse_ip(span_of(host), &literal) == 0;
-	if (!is_ip && SSL_set_tlsext_host_name(io->ssl, host) != 1)
+	/* the call itself: OpenSSL's macro casts const away */
+	char name[256];
+	if (!is_ip && (str_copy(name, sizeof(name), host) == -1 ||
+			  SSL_ctrl(io->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+			      name) != 1))
 		return -1;
 	if (SSL_get_verify_mode(io->ssl) & SSL_VERIFY_PEER) {
 		X509_VERIFY_PARAM *param = SSL_get0_param(io->ssl);

@@ -248,8 +248,10 @@ write_line(const struct target *t, enum log_level level, struct span line)
 	int pri =
 	    t->kind == TARGET_SYSLOG ? t->facility | syslog_levels[level] : syslog_levels[level];
 
-	snprintf(head, sizeof(head), t->kind == TARGET_SYSLOG ? "<%d>submitd[%d]: " : "<%d>", pri,
-	    getpid());
+	if (t->kind == TARGET_SYSLOG)
+		snprintf(head, sizeof(head), "<%d>submitd[%d]: ", pri, getpid());
+	else
+		snprintf(head, sizeof(head), "<%d>", pri);
 	struct buf b = BUF_INIT;
 	buf_add_str(&b, head);
 	buf_add_span(&b, line);

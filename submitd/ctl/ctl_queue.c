@@ -7,9 +7,13 @@
 
 #include "base/list.h"
 #include "base/str.h"
+#include "queue/queue_rebuild.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define UUID_TEXT 36
 
@@ -324,6 +328,62 @@ run_action(struct ctl *ctl, const struct ctl_command *cmd, size_t action, int ar
 	return CTL_OK;
 }
 
+/* ---- rebuild ------------------------------------------------------------------------------------
+ */
+
+/* Works as the owner of the spool: what it makes must be the queue's, not root's. */
+static int
+become_owner(const char *spool)
+{
+	struct stat st;
+
+	if (stat(spool, &st) == -1) {
+		ctl_error("queue rebuild: %s: %s", spool, strerror(errno));
+		return -1;
+	}
+	if (geteuid() == 0 && (setegid(st.st_gid) == -1 || seteuid(st.st_uid) == -1)) {
+		ctl_error(
+		    "queue rebuild: cannot act as the owner of %s: %s", spool, strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+/* Offline: makes a lost database again from the body files (submitd-queue(7)). */
+static int
+run_rebuild(struct ctl *ctl, int argc)
+{
+	struct queue_rebuild_stats st = {0};
+	struct conf *c;
+	char err[400] = "";
+	int rc;
+
+	if (argc > 1) {
+		ctl_error("queue rebuild takes no argument");
+		return CTL_USAGE;
+	}
+	if ((c = ctl_conf_load(ctl, false)) == NULL)
+		return CTL_FAILED;
+	rc = become_owner(c->server->spool);
+	if (rc == 0 && (rc = queue_rebuild(c->server->spool, &st, err, sizeof(err))) == -1)
+		ctl_error("queue rebuild: %s", err);
+	conf_free(c);
+	if (rc == -1)
+		return CTL_FAILED;
+	if (ctl->json)
+		(void)printf("{\"messages\":%llu,\"recipients\":%llu,\"damaged\":%llu}\n",
+		    (unsigned long long)st.messages, (unsigned long long)st.recipients,
+		    (unsigned long long)st.damaged);
+	else
+		(void)printf(
+		    "%llu messages for %llu recipients are back, held; %llu places could "
+		    "not be read\nstart submitd, look at them (submitctl queue list --state "
+		    "held) and release what is to be sent\n",
+		    (unsigned long long)st.messages, (unsigned long long)st.recipients,
+		    (unsigned long long)st.damaged);
+	return CTL_OK;
+}
+
 int
 ctl_queue(struct ctl *ctl, int argc, char **argv)
 {
@@ -346,8 +406,10 @@ ctl_queue(struct ctl *ctl, int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_LEN(actions); i++)
 		if (strcmp(what, actions[i].name) == 0)
 			return run_action(ctl, cmd, i, argc - 1, argv + 1);
-	ctl_error("queue: there is no \"%s\"; right is list, show, retry, hold, release, remove or "
-		  "bounce",
+	if (strcmp(what, "rebuild") == 0)
+		return run_rebuild(ctl, argc - 1);
+	ctl_error("queue: there is no \"%s\"; right is list, show, retry, hold, release, remove, "
+		  "bounce or rebuild",
 	    what);
 	return CTL_USAGE;
 }

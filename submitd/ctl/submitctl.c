@@ -19,8 +19,9 @@ static const struct ctl_command commands[] = {
     {"queue", ctl_queue,
 	"[list] [SELECTION] [--state STATE] [--limit N]\n"
 	"show ID ...\n"
-	"retry | hold | release | remove | bounce  SELECTION | --all",
-	"waiting mail: list, show, retry, hold, release, remove, bounce",
+	"retry | hold | release | remove | bounce  SELECTION | --all\n"
+	"rebuild",
+	"waiting mail: list, show, retry, hold, release, remove, bounce, rebuild",
 	CTL_SELECT_HELP "  --state STATE            due, waiting, active or held\n"
 			"  --all                    everything (actions need this or a selection)\n"
 			"  --limit N                list at most so many\n"},

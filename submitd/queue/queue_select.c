@@ -122,8 +122,8 @@ add_state(struct queue_select *q, enum queue_select_table table, const char *sta
 	static const char *const names[] = {"due", "waiting", "active", "held"};
 	static const char *const sql[] = {
 	    "NOT is_active(e.qid) AND e.state = 0 AND e.next <= ? AND d.retry_at <= ?",
-	    "NOT is_active(e.qid) AND e.state <> 1 AND (e.state = 2 OR e.next > ? OR d.retry_at > "
-	    "?)",
+	    ("NOT is_active(e.qid) AND e.state <> 1"
+	     " AND (e.state = 2 OR e.next > ? OR d.retry_at > ?)"),
 	    "is_active(e.qid)", "e.state = 1 AND NOT is_active(e.qid)"};
 
 	for (size_t i = 0; table == SELECT_QUEUE && state != NULL && i < ARRAY_LEN(names); i++) {
