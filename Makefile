@@ -78,8 +78,8 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS_$(VARIANT)) $(LDHARDEN) -o $@ $^ -lcmocka $(LIBS)
 .PHONY: build-units unit packages check demo crash power bench
 build-units: $(UNIT)
-# make unit            all of them       make unit T=test_addr   only that one
-unit: $(if $(T),$(BUILD)/tests/unit/$(T),$(UNIT))
+# make unit            all of them       make unit T=test_addr   those whose names hold that
+unit: $(if $(T),$(foreach u,$(UNIT),$(if $(findstring $(T),$(notdir $u)),$u)),$(UNIT))
 	$(Q)tests/lib/run_tests.py unit:$(BUILD) $(T)
 
 packages:

@@ -145,7 +145,7 @@ test_auth(void **state)
 	    {"C5 early QUIT", "old", "EHLO x\r\nAUTH PLAIN\r\nQUIT\r\n", "220 \n250 \n334 \n221 ",
 		true},
 	    {"S2 require_auth", "submission", "EHLO x\r\nMAIL FROM:<a@b.c>\r\n",
-		"220 \n250 \n530 5.7.0 Authentication required: use STARTTLS", false},
+		"220 \n250 \n530 5.7.0 start TLS and log in with AUTH", false},
 	};
 
 	(void)state;
