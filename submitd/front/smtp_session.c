@@ -16,6 +16,7 @@
 
 #define LINE_MAX_COMMAND 2048u /* RFC 5321, 4.5.3.1.4 and what the extensions add */
 #define LINE_MAX_AUTH 12288u   /* RFC 4954, 4 */
+#define REPLIES_MAX 65536u     /* waiting for a client that does not read: no more commands */
 
 #define IN(state) (1u << ST_##state)
 #define ANY_STATE (IN(START) | IN(READY) | IN(MAIL) | IN(RCPT) | IN(BDAT))
@@ -456,7 +457,7 @@ session_on_data(void *arg, const uint8_t *p, size_t n)
 	size_t used = 0;
 
 	s->inside = true;
-	while (used < n && !s->blocked && s->state != ST_CLOSED) {
+	while (used < n && !s->blocked && !s->choked && s->state != ST_CLOSED) {
 		size_t took;
 
 		if (s->state == ST_DATA || s->state == ST_CHUNK) {
@@ -468,6 +469,7 @@ session_on_data(void *arg, const uint8_t *p, size_t n)
 			s->input_left = 0;
 		}
 		used += took;
+		s->choked = io_pending(s->io) > REPLIES_MAX;
 		if (took == 0)
 			break;
 	}
@@ -476,10 +478,13 @@ session_on_data(void *arg, const uint8_t *p, size_t n)
 		session_destroy(s);
 		return n;
 	}
-	if (s->blocked && used < n && !s->paused) {
+	/* a client may half-close behind its last command: that waits for the reply, too */
+	if ((s->blocked || s->choked) && !s->paused) {
 		s->paused = true;
 		io_pause(s->io);
 	}
+	if (s->choked)
+		io_want_drained(s->io);
 	smtp_session_arm(s);
 	return used;
 }
@@ -492,19 +497,24 @@ smtp_session_hold(struct smtp_session *s)
 	s->blocked = false; /* unless the continuation must wait again */
 }
 
-void
-smtp_session_resume(struct smtp_session *s)
+static void
+session_go_on(struct smtp_session *s)
 {
-	s->inside = false;
-	if (s->state == ST_CLOSED) {
-		session_destroy(s);
-		return;
-	}
-	if (s->paused && !s->blocked) {
+	if (s->paused && !s->blocked && !s->choked) {
 		s->paused = false;
 		io_resume(s->io);
 	}
 	smtp_session_arm(s);
+}
+
+void
+smtp_session_resume(struct smtp_session *s)
+{
+	s->inside = false;
+	if (s->state == ST_CLOSED)
+		session_destroy(s);
+	else
+		session_go_on(s);
 }
 
 static void
@@ -528,15 +538,17 @@ session_on_event(void *arg, enum io_event event)
 		smtp_session_end(s, false);
 		break;
 	case IO_EOF:
-		smtp_session_end(s, false);
+		smtp_session_end(s, io_pending(s->io) > 0);
+		break;
+	case IO_DRAINED:
+		s->choked = false;
 		break;
 	case IO_CONNECTED:
-	case IO_DRAINED:
 		break;
 	}
 	s->inside = false;
 	if (s->state == ST_CLOSED)
 		session_destroy(s);
 	else
-		smtp_session_arm(s);
+		session_go_on(s);
 }

@@ -68,6 +68,7 @@ struct smtp_session {
 	bool inside : 1;     /* a callback of io is on the stack */
 	bool blocked : 1;    /* a continuation is due: no input is looked at */
 	bool paused : 1;     /* io is told not to read */
+	bool choked : 1;     /* too many replies wait to be read by the client */
 	bool skipping : 1;   /* the rest of an overlong line is thrown away */
 	bool finish : 1;     /* close politely */
 	bool auth_asked : 1; /* the auth role knows our sid */

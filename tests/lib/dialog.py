@@ -17,10 +17,12 @@
     LOGIN alice@example.com secret   EHLO, STARTTLS where needed, EHLO, AUTH PLAIN
     CLOSED                           the server closes the connection
     HANGUP                           the client does, without a word
+    HALFCLOSE                        the client says no more, and listens
 """
 import base64
 import os
 import re
+import socket
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -110,6 +112,8 @@ class Dialog:
                 raise AssertionError("the connection stays open")
         elif word == "HANGUP":
             client.close()
+        elif word == "HALFCLOSE":
+            client.s.shutdown(socket.SHUT_WR)
         else:
             raise AssertionError("unknown step")
         return reply

@@ -103,6 +103,26 @@ test_ehlo(void **state)
 	fake_event(IO_EOF);
 }
 
+/* P7: who does not read replies gets no further command taken. */
+static void
+test_unread_replies(void **state)
+{
+	(void)state;
+	fake_connect("submission");
+	buf_reset(&fake.out);
+	fake.unread = 1u << 20;
+	say("NOOP\r\nNOOP\r\n");
+	compare("choked", "250 2.0.0\n");
+	buf_reset(&fake.out);
+	say("NOOP\r\n");
+	compare("still", "");
+	fake.unread = 0;
+	fake_event(IO_DRAINED);
+	compare("drained", "250 2.0.0\n250 2.0.0\n");
+	fake_event(IO_EOF);
+	assert_int_equal(fake.front.n_sessions, 0);
+}
+
 static void
 test_auth(void **state)
 {
@@ -272,6 +292,8 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_basics, smtp_test_setup, smtp_test_teardown),
 	    cmocka_unit_test_setup_teardown(test_starttls, smtp_test_setup, smtp_test_teardown),
 	    cmocka_unit_test_setup_teardown(test_ehlo, smtp_test_setup, smtp_test_teardown),
+	    cmocka_unit_test_setup_teardown(
+		test_unread_replies, smtp_test_setup, smtp_test_teardown),
 	    cmocka_unit_test_setup_teardown(test_auth, smtp_test_setup, smtp_test_teardown),
 	    cmocka_unit_test_setup_teardown(test_auth_role, smtp_test_setup, smtp_test_teardown),
 	    cmocka_unit_test_setup_teardown(
