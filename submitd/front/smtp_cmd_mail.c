@@ -114,6 +114,11 @@ mail_is_possible(struct smtp_session *s)
 		smtp_reply_close(s, "4.7.0", "enough messages in one session; connect again");
 		return false;
 	}
+	/* messages whose clients left wait here for the queue, too */
+	if (s->front->data_used > (uint64_t)s->front->conf->server->data_memory) {
+		smtp_reply(s, 452, "4.3.1", "Too many messages at the same time, try again later");
+		return false;
+	}
 	if (s->front->queue_full) {
 		smtp_reply(s, 452, "4.3.1", "The queue is full, try again later");
 		return false;
