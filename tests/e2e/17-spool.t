@@ -8,6 +8,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 import contextlib
 import glob
+import json
 import sqlite3
 
 import smtpc
@@ -31,6 +32,12 @@ def release(s):
     s.hop.answers.clear()
 
 
+def now(s):
+    """Whatever the backoff of the destination says."""
+    wait_for(lambda: s.run_ctl("queue", "retry", "--all").returncode == 0, "the queue to answer",
+             patience(20), step=0.2)
+
+
 def database(s):
     for path in glob.glob(s.dir + "/spool/**", recursive=True):
         with contextlib.suppress(OSError):
@@ -50,6 +57,7 @@ def survive(s):
     s.kill_all()
     release(s)
     s.start()
+    now(s)
     for rcpt in ("small@remote.example", "large@remote.example"):
         m = s.hop.wait(1, rcpt=rcpt, seconds=patience(80))[0]
         ok(b"Subject: hello" in m.data, rcpt)
@@ -85,6 +93,7 @@ def damaged(s):
     ok(changed, "a segment with the body was found")
     release(s)
     s.start()
+    now(s)
     for i in (0, 2):
         s.hop.wait(1, rcpt=f"damage{i}@remote.example", seconds=patience(80))
     wait_for(lambda: [e for e in s.events() if e["event"] in ("spool", "queue")
@@ -103,6 +112,28 @@ def stock(s):
     equal(db.execute("pragma integrity_check").fetchone()[0], "ok")
     db.close()
     release(s)
+
+
+@test("DESIGN 6: submitctl queue rebuild makes a lost database again, everything held", 120)
+def rebuild(s):
+    hold(s)
+    for i in range(3):
+        smtpc.submit(s, f"again{i}@remote.example", smtpc.letter(f"again {i}"))
+    r = s.run_ctl("queue", "rebuild")
+    equal(r.returncode, 1)                          # not while it runs
+    ok("another submitd is using it" in r.stderr, r.stderr)
+    s.kill_all()
+    for path in glob.glob(database(s) + "*"):
+        os.unlink(path)
+    ok(" messages for " in s.ctl("queue", "rebuild"), "the count")
+    release(s)
+    s.start()
+    now(s)
+    rows = [json.loads(row) for row in s.ctl("--json", "queue", "list").strip().split("\n")]
+    ok(all(r["state"] == "held" for r in rows), str(rows))
+    s.ctl("queue", "release", "--recipient", "again*")
+    for i in range(3):
+        s.hop.wait(1, rcpt=f"again{i}@remote.example", seconds=patience(40))
 
 
 run(fixture)
