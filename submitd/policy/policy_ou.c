@@ -144,6 +144,12 @@ strict_header(
 		if (all[k] != NULL && (all[k]->match_header_from || (null && all[k]->match_from)))
 			return all[k];
 	}
+	/* what cannot be read may show anybody's address to a mail reader */
+	for (size_t k = 0; i < f->n_header_from && all[2] == NULL && k < conf->n_ou; k++) {
+		if (f->header_from[i].ascii_domain[0] == '\0' &&
+		    conf->ou_blocks[k].match_header_from)
+			return &conf->ou_blocks[k];
+	}
 	return NULL;
 }
 
