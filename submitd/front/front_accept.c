@@ -182,7 +182,8 @@ proxy_begin(struct acceptor *a, int fd, const struct net_addr *peer)
 	w->acceptor = a;
 	w->fd = fd;
 	w->peer = *peer;
-	ev_watch_set(&w->watch, fd, EV_READ, proxy_readable, w);
+	/* edges: half a header stays in the socket, and must not wake us until more comes */
+	ev_watch_set(&w->watch, fd, EV_READ | EV_ET, proxy_readable, w);
 	ev_timer_set(&w->timer, PROXY_TIMEOUT_MS, proxy_timeout, w);
 }
 
