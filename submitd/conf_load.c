@@ -78,6 +78,10 @@ static void __attribute__((noreturn)) check_in_child(const char *path, int out_f
 	struct sandbox_user user = {0};
 	char err[200];
 
+	/* what the supervisor holds, its ways to the other processes above all, is not for it */
+	if (out_fd > STDERR_FILENO + 1)
+		(void)close_range(STDERR_FILENO + 1, (unsigned)out_fd - 1, 0);
+	(void)close_range((unsigned)out_fd + 1, ~0U, 0);
 	const struct passwd *pw = geteuid() == 0 ? getpwnam("nobody") : NULL;
 	if (pw != NULL) {
 		user = (struct sandbox_user){.found = true, .uid = pw->pw_uid, .gid = pw->pw_gid};

@@ -164,7 +164,7 @@ SYSCALLS(calls_base, SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(write), SCMP_SYS(
     SCMP_SYS(getrandom), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid),
     SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(futex), SCMP_SYS(rt_sigaction),
     SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(exit),
-    SCMP_SYS(exit_group), SCMP_SYS(restart_syscall), SCMP_SYS(tgkill), SCMP_SYS(sched_yield),
+    SCMP_SYS(exit_group), SCMP_SYS(restart_syscall), SCMP_SYS(sched_yield),
     SCMP_SYS(sched_getaffinity), SCMP_SYS(uname), SCMP_SYS(eventfd2), SCMP_SYS(timerfd_settime),
     SCMP_SYS(pipe2), SCMP_SYS(getrusage), SCMP_SYS(sysinfo), SCMP_SYS(pwrite64), SCMP_SYS(pwritev),
     SCMP_SYS(pread64), SCMP_SYS(preadv), SCMP_SYS(dup), SCMP_SYS(membarrier), SCMP_SYS(rseq),
@@ -215,6 +215,14 @@ add_memory(scmp_filter_ctx ctx)
 	return 0;
 }
 
+/* abort(): signals go to the process itself, not to others of the same user. */
+static int
+add_abort(scmp_filter_ctx ctx)
+{
+	return seccomp_rule_add(
+	    ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+}
+
 static bool
 is_allowed(const int *calls, size_t n, int call)
 {
@@ -232,7 +240,8 @@ seccomp_apply(unsigned flags, char *err, size_t errsize)
 
 	if (ctx == NULL)
 		goto out;
-	if ((rc = ADD(ctx, SCMP_ACT_ALLOW, calls_base)) != 0 || (rc = add_memory(ctx)) != 0)
+	if ((rc = ADD(ctx, SCMP_ACT_ALLOW, calls_base)) != 0 || (rc = add_memory(ctx)) != 0 ||
+	    (rc = add_abort(ctx)) != 0)
 		goto out;
 	if ((flags & (SANDBOX_ACCEPT | SANDBOX_UNIX_LISTEN)) != 0 &&
 	    (rc = ADD(ctx, SCMP_ACT_ALLOW, calls_accept)) != 0)
