@@ -26,7 +26,7 @@ CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2
 CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DSUBMITD_NO_SANDBOX -DSUBMITD_FAULTS
 CFLAGS_faults := -O2 -g -D_FORTIFY_SOURCE=2 -DSUBMITD_FAULTS
 LDFLAGS_asan := -fsanitize=address,undefined
-ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DSUBMITD_VERSION='"$(VERSION)"' -Isubmitd -I. -MMD -MP $(WARN) $(HARDEN) \
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DSUBMITD_VERSION='"$(VERSION)"' -Isubmitd -I. -MMD -MP $(WARN) $(HARDEN) \
 	$(CFLAGS_$(VARIANT)) $(if $(filter true 1,$(WERROR)),-Werror) $(CFLAGS)
 LIBS = $(shell pkg-config --libs $(PKGS)) -lcrypt -lpthread -ldl
 

@@ -219,8 +219,10 @@ add_memory(scmp_filter_ctx ctx)
 static int
 add_abort(scmp_filter_ctx ctx)
 {
-	return seccomp_rule_add(
-	    ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	struct scmp_arg_cmp own = {
+	    .arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)getpid(), .datum_b = 0};
+
+	return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &own);
 }
 
 static bool

@@ -308,7 +308,7 @@ log_end(struct log_line *l)
 	l->on = false;
 }
 
-static void
+static void __attribute__((format(printf, 3, 0)))
 note(enum log_level level, enum log_event event, const char *fmt, va_list ap)
 {
 	struct log_line l;
