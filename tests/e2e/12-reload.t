@@ -50,7 +50,7 @@ def bad(s):
 def load_and_reload(s):
     acked = s.dir + "/acked"
     p = load(s, wait=False, connections=20, messages=1000000, per_connection=5, size=4096,
-             acked=acked, duration=patience(20))
+             acked=acked)
     wait_for(lambda: len(uuids(acked)) > 20, "the load")
     for _ in range(10):
         before = len(uuids(acked))
@@ -58,6 +58,7 @@ def load_and_reload(s):
         wait_for(lambda: len(uuids(acked)) > before + 20, "mail between reloads", patience(20))
         # a third generation would hurry the first one: its sessions get 421 between messages
         wait_for(lambda: len(s.roles().get("front", [])) == 2, "the old fronts to end", patience(20))
+    p.terminate()
     r = json.loads(p.communicate()[0].strip().split("\n")[-1])
     equal((r["connect_errors"], r["refused_perm"], r["refused_temp"], r["lost"]), (0, 0, 0, 0),
           str(r))

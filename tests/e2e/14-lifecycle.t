@@ -140,10 +140,4 @@ def ordinary(s):
         other.wait_log(event="delivery")
 
 
-@test("a clock that jumps changes no session and loses no mail")
-def clock(s):
-    skip("needs a time namespace for CLOCK_REALTIME, which Linux does not have: "
-         "covered by the unit tests of the schedule")
-
-
 run(fixture)
