@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "conf_load.h"
+#include "sandbox.h"
 #include "supervisor.h"
 
 #include <errno.h>
@@ -50,11 +51,30 @@ print_findings(const struct conf_findings *f, FILE *out)
 	buf_clear(&line);
 }
 
+/* Roles without a user of their own would share root's, without its rights. */
+static void
+warn_of_users(const struct conf *c, struct conf_findings *f)
+{
+	struct sandbox_user u;
+
+	for (int r = ROLE_FRONT; geteuid() == 0 && r < ROLE__MAX; r++) {
+		sandbox_find_user(c, role_name((enum role)r), &u);
+		if (!u.found)
+			conf_findings_add(f, false, c->server->where,
+			    "user %s does not exist; make it with systemd-sysusers "
+			    "(submitd.sysusers)",
+			    u.name);
+	}
+}
+
 static int
 check_only(const char *file)
 {
 	struct conf_findings f = {0};
 	struct conf *c = conf_load(file, NULL, &f);
+
+	if (c != NULL)
+		warn_of_users(c, &f);
 	size_t warnings = f.n - (f.errors < f.n ? f.errors : f.n);
 	int rc = c == NULL ? 1 : 0;
 

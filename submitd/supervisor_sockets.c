@@ -107,7 +107,10 @@ listen_set_open(struct listen_set *s, const struct conf *c, char *err, size_t er
 					snprintf(err, errsize,
 					    "listener \"%s\" cannot use %s: %s%s", l->title, text,
 					    strerror(errno),
-					    errno == EACCES ? " (ports below 1024 need root)" : "");
+					    errno == EACCES ? " (ports below 1024 need root)"
+					    : errno == EADDRINUSE && n_open > 0
+						? " (from 0.0.0.0 to one address, or back: restart)"
+						: "");
 					listen_set_drop(&fresh, s);
 					return -1;
 				}
