@@ -103,7 +103,8 @@ await "submitd on port $port" answers
 echo "submitd -d -f $dir/submitd.conf      process $service, port $port" | show
 
 say "5. A message: STARTTLS, AUTH, and it is accepted"
-printf 'From: Alice <alice@example.com>\r\nTo: bob@remote.example\r\nSubject: first mail\r\n\r\nHello Bob.\r\n' >"$dir/mail"
+printf '%s\r\n' 'From: Alice <alice@example.com>' 'To: bob@remote.example' 'Subject: first mail' \
+    '' 'Hello Bob.' >"$dir/mail"
 send() { # SENDER RECIPIENT
 	curl -sS --ssl-reqd --cacert "$dir/mail.pem" --url "smtp://localhost:$port/client.example" \
 	    --resolve "localhost:$port:127.0.0.1" --user "alice@example.com:$password" \

@@ -148,7 +148,8 @@ def own_sender(s):
 @test("S8: a user whose OU has no grant sends to internal addresses only")
 def no_grant(s):
     with smtpc.login(s, "zoe@other.example") as c:
-        refused(c.message("zoe@other.example", "x@remote.example", smtpc.letter()), 550, esc="5.7.1")
+        refused(c.message("zoe@other.example", "x@remote.example", smtpc.letter()), 550,
+                esc="5.7.1")
         c.cmd("RSET")
         equal(c.message("zoe@other.example", USER,
                         smtpc.letter(sender="zoe@other.example"))[0], 250)

@@ -30,7 +30,8 @@ def fixture():
 
 def route(s, domain, hosts, more=""):
     s.write_conf(**{domain: f'domain "{domain}" {{ transport = "{domain}" }}\n'
-                    f'transport "{domain}" {{ method = static  hosts = {{{hosts}}}  {FAST} {more} }}'})
+                    f'transport "{domain}" {{ method = static  hosts = {{{hosts}}}\n'
+                    f'  {FAST} {more} }}'})
     if s.p is None:
         s.start()
     else:
@@ -142,7 +143,8 @@ def stuffing(s):
         for n, size in enumerate((10, 4095, 4096, 65535, 65536, 65537, 262143, 262144, 600000)):
             line = b".." + b"z" * 61 + b"\r\n"
             body = line * (size // len(line)) + b"." * max(0, size % len(line) - 2) + b"\r\n"
-            smtpc.submit(s, f"r{n}@dots.example", smtpc.letter(f"size {size}", body="").encode() + body)
+            smtpc.submit(s, f"r{n}@dots.example",
+                         smtpc.letter(f"size {size}", body="").encode() + body)
             m = hop.wait(1, rcpt=f"r{n}@dots.example")[0]
             ok(m.data.endswith(b"\r\n\r\n" + body), f"body of {size}")
 

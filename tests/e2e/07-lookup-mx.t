@@ -51,12 +51,12 @@ def fixture():
         port = s.next
         for name in ("127.0.0.11", "127.0.0.12", "127.0.0.13"):
             s.hops[name[-1]] = stack.enter_context(NextHop(name, port))
-        s.port_mx = port
+        s.port_mx, server = port, f"127.0.0.1:{dns.port}"
         common = (f'port = {port}  tls = none  retry_delay = {{1}}  retry_count = 2\n'
                   '  connect_timeout = "3s"')
         s.write_conf(
-            outside=f'transport "outside" {{ method = "lookup-mx:query=127.0.0.1:{dns.port}"  {common} }}\n'
-                    f'transport "zone" {{ method = "lookup-mx:zone=suffix.e2e;query=127.0.0.1:{dns.port}"'
+            outside=f'transport "outside" {{ method = "lookup-mx:query={server}"  {common} }}\n'
+                    f'transport "zone" {{ method = "lookup-mx:zone=suffix.e2e;query={server}"'
                     f'  {common} }}',
             extra='domain "customer.remote" { transport = "zone" }')
         s.start()

@@ -75,7 +75,8 @@ def content(s):
     equal([x.get_content_type() for x in p][:2], ["text/plain", "message/delivery-status"])
     ok("no@remote.example" in p[0].get_content(), p[0].get_content())
     report = p[1].as_string()
-    for want in ("Reporting-MTA: dns; mail.example.com", "Final-Recipient: rfc822; no@remote.example",
+    for want in ("Reporting-MTA: dns; mail.example.com",
+                 "Final-Recipient: rfc822; no@remote.example",
                  "Action: failed", "Status: 5.1.1", "no such user", "Arrival-Date:"):
         ok(want.lower() in report.lower(), f"{want} in {report}")
     equal(message["Auto-Submitted"], "auto-replied")
@@ -84,7 +85,8 @@ def content(s):
 
 @test("D4: one DSN for recipients that fail together")
 def together(s):
-    dsns = dsn_for(s, "bounce3", ["no@remote.example", "full@remote.example", "good@remote.example"])
+    dsns = dsn_for(s, "bounce3",
+                   ["no@remote.example", "full@remote.example", "good@remote.example"])
     s.hop.wait(1, rcpt="good@remote.example")
     equal(len(dsns), 1)
     b = bounce_parser(dsns[0].data)
@@ -106,7 +108,8 @@ def envid(s):
     data = dsn_for(s, "bounce6", "no@remote.example", mail_params=" ENVID=QQ+2B314159",
                    rcpt_params=" ORCPT=rfc822;Bob+40original.example")[0].data.decode()
     ok("Original-Envelope-Id: QQ+314159" in data, data[:3000])
-    ok("original-recipient:rfc822;bob@original.example" in data.lower().replace(" ", ""), data[:3000])
+    ok("original-recipient:rfc822;bob@original.example" in data.lower().replace(" ", ""),
+       data[:3000])
 
 
 @test("D1: NOTIFY=NEVER: nothing comes back; NOTIFY=SUCCESS: a report of relaying or delivery")
@@ -116,7 +119,8 @@ def notify(s):
     s.wait_log(event="delivery", mid=mid)
     with NextHop(extensions=["PIPELINING"]) as plain:   # a hop without DSN: we report ourselves
         s.write_conf(plain=f'domain "plain.example" {{ transport = "plain" }}\n'
-                     f'transport "plain" {{ method = static  hosts = {{"127.0.0.1:{plain.port}"}} }}')
+                     f'transport "plain" {{ method = static\n'
+                     f'  hosts = {{"127.0.0.1:{plain.port}"}} }}')
         s.reload()
         smtpc.submit(s, "x@plain.example", rcpt_params=" NOTIFY=SUCCESS,FAILURE")
         plain.wait(1)

@@ -23,7 +23,8 @@ def fixture():
             NextHop(extensions=["PIPELINING"]) as seven, \
             Service(next_port=hop.port, users={"jörg@example.com": "umlaut"}, start=False) as s:
         s.write_conf(**{name: f'domain "{name}.example" {{ transport = "{name}" }}\n'
-                        f'transport "{name}" {{ method = static  hosts = {{"127.0.0.1:{h.port}"}} }}'
+                        f'transport "{name}" {{ method = static\n'
+                        f'  hosts = {{"127.0.0.1:{h.port}"}} }}'
                         for name, h in (("old", old), ("seven", seven))})
         s.start()
         s.hop, s.old, s.seven = hop, old, seven

@@ -99,12 +99,12 @@ def too_large(s):
 def many(s):
     acked = s.dir + "/acked"
     with Sink(s.dir) as sink:
-        s.write_conf(outside='transport "outside" { method = static  tls = none  retry_delay = {1}\n'
+        s.write_conf(outside='transport "outside" { method = static  retry_delay = {1}\n'
                      f'  hosts = {{"127.0.0.1:{sink.port}"}} }}')
         s.reload()
         for size, n, extra in ((10240, 2000, ()), (300000, 60, ()), (700000, 40, ("--bdat",))):
-            r = load(s, *extra, connections=50, messages=n, per_connection=20, size=size, rcpts=2,
-                     acked=acked)
+            r = load(s, *extra, connections=50, messages=n, per_connection=20, size=size,
+                     rcpts=2, acked=acked)
             equal((r["ok"], r["lost"]), (n, 0), r["error"])
         wait_for(lambda: sink.stats()["messages"] >= 2100, "the sink", patience(60))
         equal(sorted(x[0] for x in sink.received()), sorted(uuids(acked)))

@@ -57,7 +57,8 @@ def load_and_reload(s):
         s.reload()
         wait_for(lambda: len(uuids(acked)) > before + 20, "mail between reloads", patience(20))
         # a third generation would hurry the first one: its sessions get 421 between messages
-        wait_for(lambda: len(s.roles().get("front", [])) == 2, "the old fronts to end", patience(20))
+        wait_for(lambda: len(s.roles().get("front", [])) == 2, "the old fronts to end",
+                 patience(20))
     p.terminate()
     r = json.loads(p.communicate()[0].strip().split("\n")[-1])
     equal((r["connect_errors"], r["refused_perm"], r["refused_temp"], r["lost"]), (0, 0, 0, 0),

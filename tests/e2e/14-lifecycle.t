@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: ISC
-"""Start and stop: -t, -V, a second one on the spool, drain, restart, listening on sockets of systemd."""
+"""Start and stop: -V, a second one on the spool, drain, restart, sockets of systemd."""
 import os
 import sys
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: ISC
-"""Hostile clients: silence in each state, vanishing in DATA and BDAT, floods; others notice nothing."""
+"""Hostile clients: silence in each state, vanishing in DATA, floods; others notice nothing."""
 import os
 import sys
 
@@ -15,7 +15,8 @@ from nexthop import NextHop
 from tap import equal, ok, run, test, wait_for
 
 LIMIT = ('limit "normal" { max_per_address = 60  max_messages = 5  max_commands = 200\n'
-         '  command_timeout = "2s"  data_timeout = "2s"  tls_timeout = "2s"  login_timeout = "6s" }')
+         '  command_timeout = "2s"  data_timeout = "2s"  tls_timeout = "2s"\n'
+         '  login_timeout = "6s" }')
 
 
 @contextlib.contextmanager

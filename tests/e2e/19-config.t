@@ -28,7 +28,8 @@ MISTAKES = {
                         r"default"),
     "dangling reference": ('listener "x" { like = "submission"  bind = {"127.0.0.1:0"}'
                            '  auth_flow = "nobody" }', r"nobody"),
-    "unreadable certificate": ('tls "x" { certificate = "@D@/missing.pem"  key = "@D@/server.key" }',
+    "unreadable certificate": ('tls "x" { certificate = "@D@/missing.pem"\n'
+                               '  key = "@D@/server.key" }',
                                r"missing\.pem"),
     "unreadable secret": ('user "p@example.com" { ou = "staff"  smtp_auth = matching_sender'
                           '  secret = "file:@D@/missing.hash" }', r"missing\.hash"),

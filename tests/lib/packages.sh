@@ -49,7 +49,7 @@ if [ "$(id -u)" -ne 0 ]; then
 	else
 		echo "packages.sh: these packages are missing; install them as root:" >&2
 		echo "    apt-get install --no-install-recommends $need" >&2
-		# Missing tests' helpers are skipped by name later; without the tools to build nothing works.
+		# What only tests need is skipped by name later; what builds must be there.
 		for p in $(missing build); do
 			echo "packages.sh: cannot build without $p" >&2
 			exit 1

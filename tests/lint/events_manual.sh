@@ -13,7 +13,8 @@ findings() {
 	done
 	# the list under EVENTS
 	sed -n '/^\.Sh EVENTS/,/^\.Sh KEYS/s/^\.It Cm //p' $man | while read -r name; do
-		grep -q "^LOG_EVENT([A-Z0-9_]*, \"$name\")" $def || echo "$man: there is no event $name"
+		grep -q "^LOG_EVENT([A-Z0-9_]*, \"$name\")" $def ||
+		    echo "$man: there is no event $name"
 	done
 }
 lint "submitd-events(7) and log_events.def agree" "$@"

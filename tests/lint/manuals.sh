@@ -13,7 +13,9 @@ findings() {
 		sed -n 's/^\.Xr \([^ ]*\) \([0-9]\).*/\1 \2/p' "$man" | sort -u |
 		    while read -r name section; do
 			case $name in
-			submit*) [ -e "submitd/$name.$section" ] || echo "$man: there is no $name($section)" ;;
+			submit*)
+				[ -e "submitd/$name.$section" ] ||
+				    echo "$man: there is no $name($section)" ;;
 			esac
 		done
 	done

@@ -9,7 +9,8 @@ findings() {
 	local id what
 	grep -v '^#' tests/lint/requirements.txt | while read -r id what; do
 		[ -n "$id" ] || continue
-		git grep -qIwF "$id" -- tests ':!tests/lint' || echo "$id is named by no test: $what"
+		git grep -qIwF "$id" -- tests ':!tests/lint' ||
+		    echo "$id is named by no test: $what"
 	done
 }
 lint "every requirement is named by a test" "$@"

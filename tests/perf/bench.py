@@ -123,7 +123,7 @@ KEYS = {"M": ("kib", "KiB per idle session"), "L": ("ms", "ms per login"),
 
 
 def report(rows, tests):
-    print("\n| test | figure | submitd | must | aim | Postfix | ratio |\n|---|---|---|---|---|---|---|")
+    print("\n| test | figure | submitd | must | aim | Postfix | ratio |\n" + "|---" * 7 + "|")
     missed = []
     for t in tests:
         if t == "Q":

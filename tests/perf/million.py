@@ -58,7 +58,8 @@ def run(n):
 
 def show(r):
     """Prints the figures; gives what missed its bar."""
-    print(f"\nwith {r['waiting']} waiting: accept {r['full_per_s']}/s ({r['empty_per_s']}/s empty), "
+    print(f"\nwith {r['waiting']} waiting: accept {r['full_per_s']}/s "
+          f"({r['empty_per_s']}/s empty), "
           f"100 messages through in {r['hundred_ms']} ms, restart to first delivery "
           f"{r['restart_s']} s, queue role {r['queue_pss_mib']} MiB, spool {r['spool_mib']} MiB")
     missed = []
