@@ -195,6 +195,7 @@ static const struct ipc_handler common[] = {
     {IPC_NONE, NULL},
 };
 
+static struct ipc_peer *super;
 static void (*role_peer_down)(struct ipc_peer *);
 
 static void
@@ -206,6 +207,11 @@ peer_down(struct ipc_peer *p)
 		log_flush();
 		_exit(1);
 	}
+	/* it ended, or one of us cut the other off: in that case a new socket is made */
+	struct ipc_proc_lost lost = {.role = (uint8_t)ipc_peer_role(p),
+	    .instance = (uint8_t)ipc_peer_instance(p),
+	    .generation = ipc_peer_generation(p)};
+	(void)ipc_send_proc_lost(super, -1, &lost);
 	if (role_peer_down != NULL)
 		role_peer_down(p);
 }
@@ -287,7 +293,7 @@ proc_child_main(const struct proc_child *child)
 	ops.peer_down = peer_down;
 	ipc_set_common(common);
 	ipc_init(self->role, &ops);
-	struct ipc_peer *super = ipc_peer_new(child->fd, ROLE_SUPERVISOR, 0, 0);
+	super = ipc_peer_new(child->fd, ROLE_SUPERVISOR, 0, 0);
 	enter_sandbox(conf);
 	if (self->start != NULL && self->start(conf, err, sizeof(err)) == -1)
 		log_fatal("%s", err);

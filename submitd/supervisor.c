@@ -465,6 +465,7 @@ on_sigterm(void *arg)
 
 static const struct ipc_handler handlers[] = {
     {IPC_PROC_READY, on_ready},
+    {IPC_PROC_LOST, child_on_lost},
     {IPC_PROC_RELOAD, supervisor_on_reload},
     {IPC_PROC_STATE, supervisor_on_state},
     {IPC_FILE_OPEN, supervisor_on_file_open},

@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define RECONNECT_MS 1000
+
 /* ---- who talks to whom ----------------------------------------------------------------------- */
 
 static const struct {
@@ -56,21 +58,99 @@ send_peer(struct child *to, const struct child *other, int fd)
 }
 
 static void
+log_child_pair(const struct child *a, const struct child *b)
+{
+	log_note(LOG_LEVEL_WARN, "%s.%u and %s.%u lost each other: connecting them again",
+	    role_name(a->role), a->instance, role_name(b->role), b->instance);
+}
+
+static int
+connect_pair(struct child *a, struct child *b)
+{
+	int fds[2];
+
+	if (net_socketpair(fds) == -1) {
+		log_note(LOG_LEVEL_ERROR, "socketpair: %s", strerror(errno));
+		return -1;
+	}
+	send_peer(a, b, fds[0]);
+	send_peer(b, a, fds[1]);
+	return 0;
+}
+
+static void
 connect_child(struct child *c)
 {
 	struct child *other;
-	int fds[2];
 
-	TAILQ_FOREACH (other, &children, entry) {
-		if (other == c || other->peer == NULL || !are_connected(c, other))
-			continue;
-		if (net_socketpair(fds) == -1) {
-			log_note(LOG_LEVEL_ERROR, "socketpair: %s", strerror(errno));
+	TAILQ_FOREACH (other, &children, entry)
+		if (other != c && other->peer != NULL && are_connected(c, other) &&
+		    connect_pair(c, other) == -1)
 			return;
-		}
-		send_peer(c, other, fds[0]);
-		send_peer(other, c, fds[1]);
+}
+
+/* A socket between two that broke: made anew when both are still there after a while. */
+struct lost_pair {
+	struct ev_timer timer;
+	pid_t a, b;
+	struct lost_pair *next;
+};
+static struct lost_pair *lost_pairs;
+
+static struct child *
+find_pid(pid_t pid)
+{
+	struct child *c;
+
+	TAILQ_FOREACH (c, &children, entry)
+		if (c->pid == pid && c->peer != NULL)
+			return c;
+	return NULL;
+}
+
+static void
+reconnect(void *arg)
+{
+	struct lost_pair *l = arg, **at = &lost_pairs;
+	struct child *a = find_pid(l->a), *b = find_pid(l->b);
+
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+	free(l);
+	if (a != NULL && b != NULL && !a->draining && !b->draining) {
+		log_child_pair(a, b);
+		(void)connect_pair(a, b);
 	}
+}
+
+int
+child_on_lost(struct ipc_peer *p, struct ipc_in *in)
+{
+	struct child *c = ipc_peer_data(p), *other;
+	struct ipc_proc_lost m;
+	struct lost_pair *l;
+
+	if (ipc_decode_proc_lost(in, &m) == -1 || c == NULL)
+		return -1;
+	TAILQ_FOREACH (other, &children, entry)
+		if (other->role == (enum role)m.role && other->instance == m.instance &&
+		    other->generation == m.generation)
+			break;
+	if (other == NULL || other == c || other->pid == -1 || !are_connected(c, other))
+		return 0;
+	/* both ends say so */
+	for (l = lost_pairs; l != NULL; l = l->next)
+		if ((l->a == c->pid && l->b == other->pid) ||
+		    (l->a == other->pid && l->b == c->pid))
+			return 0;
+	l = xcallocarray(1, sizeof(*l));
+	l->a = c->pid;
+	l->b = other->pid;
+	l->next = lost_pairs;
+	lost_pairs = l;
+	ev_timer_set(&l->timer, RECONNECT_MS, reconnect, l);
+	return 0;
 }
 
 /* ---- children -------------------------------------------------------------------------------- */

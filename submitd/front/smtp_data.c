@@ -382,6 +382,11 @@ smtp_data_input(struct smtp_session *s, const uint8_t *p, size_t n)
 	tx->raw += n;
 	if (too_slow(s))
 		return n;
+	/* it is refused long since; reading on for ever would only cost */
+	if (tx->raw > 2 * (uint64_t)s->front->conf->server->message_size_limit + (1u << 20)) {
+		smtp_reply_close(s, "4.3.4", "the message is far over the limit");
+		return n;
+	}
 	if (s->state == ST_CHUNK && n > tx->chunk_left)
 		n = (size_t)tx->chunk_left;
 	s->input_left = 0;

@@ -389,8 +389,13 @@ queue_on_offer(struct ipc_peer *p, struct ipc_in *in)
 	}
 	if (m != NULL) /* the rest of the first offer can no longer come */
 		offer_drop(q, m);
-	if (q->n_by_mid >= OFFERS_PER_FRONT)
-		return -1;
+	if (q->n_by_mid >= OFFERS_MAX) {
+		/* one that is whole can be refused; the rest of another would come unasked for */
+		if (o.head.n != o.head_size || (!o.large && o.body.n != o.body_size))
+			return -1;
+		answer(p, &mid, 452, "4.3.1", "The queue is busy, try again later");
+		return 0;
+	}
 	m = qmsg_new(&mid);
 	m->from = p;
 	m->large = o.large != 0;

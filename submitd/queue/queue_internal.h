@@ -25,7 +25,7 @@
 #define FRESH_MESSAGES 4096u
 #define FRESH_PER_DEST 2048u      /* jobs loaded for one destination */
 #define OFFER_BYTES (96u << 20)   /* being received or committed: above it fronts are not read */
-#define OFFERS_PER_FRONT 16384u   /* unfinished offers */
+#define OFFERS_MAX 16384u         /* unfinished offers of all fronts */
 #define SMALL_BODY_MAX (1u << 20) /* larger ones must come as a file */
 #define BATCH_OPS 2048u
 #define BATCH_BYTES (16u << 20)
