@@ -7,9 +7,11 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 import contextlib
-import os
+import ctypes
 import signal
+import socket
 
+import peers
 import smtpc
 from daemon import Service, Sink, load, patience, uuids
 from tap import equal, ok, run, test, wait_for
@@ -57,6 +59,33 @@ for name in ("front", "auth", "queue", "deliver", "ledger", "control"):
         kill(s, role)
         works(s)
     test(f"DESIGN 3: kill -9 of {name}: mail goes on")(kill_one)
+
+
+def sockets(pid):
+    """Descriptors of sockets of a process, oldest first; the first one is the supervisor's."""
+    fds = (int(f) for f in os.listdir(f"/proc/{pid}/fd"))
+    return sorted(f for f in fds if os.readlink(f"/proc/{pid}/fd/{f}").startswith("socket:"))
+
+
+def cut(pid, fd):
+    """Shuts down a socket of another process, as if one of its two ends had refused the other."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    mine = libc.syscall(438, os.pidfd_open(pid), fd, 0)        # pidfd_getfd
+    if mine == -1:
+        raise peers.Skip("pidfd_getfd: " + os.strerror(ctypes.get_errno()))
+    with socket.socket(fileno=mine) as s:
+        s.shutdown(socket.SHUT_RDWR)
+
+
+@test("DESIGN 3: roles that lose each other but live are connected again")
+def reconnected(s):
+    queue = s.roles()["queue"][0]
+    for fd in sockets(queue)[1:]:
+        cut(queue, fd)
+    wait_for(lambda: s.log().count("lost each other: connecting them again") >= 6, "new sockets",
+             patience(20))
+    equal(s.roles()["queue"], [queue])
+    works(s)
 
 
 @test("DESIGN 3: a session survives the death of queue, deliver, ledger and control")
