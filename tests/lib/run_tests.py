@@ -6,7 +6,7 @@
                  e2e:build/asan corpus:build/asan kills:30 lint
     run_tests.py e2e:build/release 08-retry      only the files whose name holds a word
 
-unit:BUILD    the programs BUILD/tests/unit/test_*
+unit:BUILD    the programs BUILD/tests/unit/test_*, and tests/interop/*.t, which use them
 dialog:BUILD  tests/dialog/*.t
 e2e:BUILD     tests/e2e/*.t with BUILD/submitd; those that need a build with faults find it
 corpus:BUILD  BUILD/tests/fuzz/replay_X on tests/fuzz/corpus/X
@@ -92,7 +92,9 @@ def commands(suite, param, words):
     if suite == "unit":
         sources = [os.path.basename(p)[:-2] for p in glob.glob(f"{TOP}/tests/unit/test_*.c")]
         programs = [f"{param}/tests/unit/{n}" for n in sorted(sources)]
-        return [(p, [os.path.join(TOP, p)], build_env(param)) for p in chosen(programs, words)]
+        interop = chosen(sorted(glob.glob(f"{TOP}/tests/interop/*.t")), words)
+        return [(p, [os.path.join(TOP, p)], build_env(param)) for p in chosen(programs, words)] + \
+            [(f"{param}: interop/{os.path.basename(p)}", [p], build_env(param)) for p in interop]
     if suite in ("dialog", "e2e"):
         files = sorted(glob.glob(f"{TOP}/tests/{suite}/*.t"))
         return [(f"{param}: {suite}/{os.path.basename(p)}", [p], build_env(param))

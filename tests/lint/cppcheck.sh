@@ -7,7 +7,8 @@ lint_need cppcheck
 
 # Left out, with reasons: it does not follow TAILQ_FOREACH (uninitvar), takes bounded loops
 # for unbounded ones (arrayIndexOutOfBounds) and accept4(fd, NULL, NULL) for a fault
-# (nullPointer); gcc's -Wnull-dereference and the sanitizers look after these. Declarations may leave names out.
+# (nullPointer); gcc's -Wnull-dereference and the sanitizers look after these. Declarations may
+# leave names out.
 findings() {
 	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \
 	    --suppress=uninitvar --suppress=arrayIndexOutOfBounds \

@@ -38,7 +38,8 @@ findings() {
 	done
 	unsafe='strcpy|strcat|strncpy|strncat|sprintf|vsprintf|strtok|gets|atoi|atol|alloca'
 	files '*.c' '*.h' | grep -v '^tests/' | xargs -r grep -nE \
-	    "(^|[^[:alnum:]_])($unsafe)\\(" /dev/null | grep -vE '^[^:]*:[0-9]+:[[:space:]]*(\*|/\*)'
+	    "(^|[^[:alnum:]_])($unsafe)\\(" /dev/null |
+	    grep -vE '^[^:]*:[0-9]+:[[:space:]]*(\*|/\*)'
 	files | grep -v '^tests/lint/limits.sh$' | xargs -r grep -nIE \
 	    '(^|[^[:alnum:]])/(root|work|home/[a-z]+)/' /dev/null
 }
