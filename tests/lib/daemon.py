@@ -113,7 +113,7 @@ def parse_log_line(line):
 
 BLOCKS = {
     "server": 'server { hostname = "mail.example.com"  spool = "@D@/spool"\n'
-              '  control = "@D@/control.sock"  drain_timeout = "5s"  fronts = 2  delivers = 2 }',
+              '  control = "@D@/control.sock"  drain_timeout = "12s"  fronts = 2  delivers = 2 }',
     "log": 'log { targets = {"stderr"}  level = info }',
     "audit": 'audit { file = "@D@/audit.log" }',
     "tls": 'tls "default" { certificate = "@D@/server.pem"  key = "@D@/server.key" }',
