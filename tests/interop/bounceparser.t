@@ -17,11 +17,13 @@ plan skip_all => "no generator at $generator: make unit T=test_dsn_report" unles
 # is the one of Postfix's "host X said:", else the domain of the address; RFC 3464 wants the
 # server's bare words in Diagnostic-Code, so it is the domain here.
 my @cases = (
-    [ 'unknown', [ 'bob+x@alias.example', 'user_unknown', 'alias.example', 'mx.there.example', '5.1.1' ] ],
+    [ 'unknown',
+        [ 'bob+x@alias.example', 'user_unknown', 'alias.example', 'mx.there.example', '5.1.1' ] ],
     [ 'full', [ 'bob@there.example', 'over_quota', 'there.example', 'mx.there.example', '5.2.2' ] ],
     [ 'domain', [ 'bob@nowhere.example', 'domain_error', 'nowhere.example', undef, '5.1.2' ] ],
     [ 'spam', [ 'bob@there.example', 'spam', 'there.example', 'mx.there.example', '5.7.1' ] ],
-    [ 'several', [ 'bob@there.example', 'user_unknown', 'there.example', 'mx.there.example', '5.1.1' ],
+    [ 'several',
+        [ 'bob@there.example', 'user_unknown', 'there.example', 'mx.there.example', '5.1.1' ],
         [ 'eve@there.example', undef, 'there.example', 'mx.there.example', '4.7.1' ] ],
     [ 'hostile', [ 'bob@there.example', 'user_unknown', 'there.example', undef, '5.1.1' ] ],
 );

@@ -243,14 +243,10 @@ make_pair(const char *cert, const char *key, long seconds)
 	assert_int_equal(chmod(path_of(key), 0600), 0);
 }
 
+/* Files good and bad, with their modes. */
 static void
-test_files(void **state)
+put_files(void)
 {
-	struct buf text = BUF_INIT, file = BUF_INIT;
-	struct conf *c;
-	const char *got;
-
-	(void)state;
 	make_pair("good.pem", "good.key", 86400 * 90L);
 	make_pair("old.pem", "old.key", -86400);
 	make_pair("soon.pem", "soon.key", 86400 * 3L);
@@ -262,6 +258,17 @@ test_files(void **state)
 	assert_int_equal(chmod(path_of("hash"), 0600), 0);
 	assert_int_equal(chmod(path_of("hash2"), 0644), 0);
 	assert_int_equal(chmod(path_of("empty"), 0600), 0);
+}
+
+static void
+test_files(void **state)
+{
+	struct buf text = BUF_INIT, file = BUF_INIT;
+	struct conf *c;
+	const char *got;
+
+	(void)state;
+	put_files();
 	buf_addf(&file,
 	    "server { hostname = \"mail.example.com\" spool = \"%s/no/spool\" control = \"%s/c\" "
 	    "}\n",
