@@ -12,7 +12,8 @@ lint_need cppcheck
 findings() {
 	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \
 	    --suppress=uninitvar --suppress=arrayIndexOutOfBounds \
-	    --suppress=nullPointer --suppress=nullPointerRedundantCheck --suppress=funcArgOrderDifferent \
+	    --suppress=nullPointer --suppress=nullPointerRedundantCheck \
+	    --suppress=funcArgOrderDifferent \
 	    --suppress=missingIncludeSystem --suppress=unknownMacro --suppress=syntaxError \
 	    --library=gnu \
 	    -D_GNU_SOURCE -Isubmitd -I. \
