@@ -151,7 +151,7 @@ def explain(s):
     for auth, sender, rcpt, status, word in EXPLAIN:
         args = ["explain", "--listener", "submission", "--ip", "127.0.0.1", "--from", sender,
                 "--rcpt", rcpt] + (["--auth", auth] if auth else [])
-        r = subprocess.run([s.binary.replace("/submitd", "/submitctl"), "--socket",
+        r = subprocess.run([os.path.join(os.path.dirname(s.binary), "submitctl"), "--socket",
                             s.dir + "/control.sock", *args], capture_output=True, text=True)
         equal(r.returncode, status, r.stdout + r.stderr)
         ok(word in r.stdout and "submitd.conf:" in r.stdout, f"{word} in {r.stdout}")
