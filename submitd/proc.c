@@ -105,7 +105,8 @@ on_peer(struct ipc_peer *p, struct ipc_in *in)
 		return -1;
 	int fd = in->fd;
 	in->fd = -1;
-	ipc_peer_new(fd, (enum role)m.role, m.instance, m.generation);
+	struct ipc_peer *fresh = ipc_peer_new(fd, (enum role)m.role, m.instance, m.generation);
+	ipc_peer_set_pair(fresh, m.pair);
 	return 0;
 }
 
@@ -208,9 +209,7 @@ peer_down(struct ipc_peer *p)
 		_exit(1);
 	}
 	/* it ended, or one of us cut the other off: in that case a new socket is made */
-	struct ipc_proc_lost lost = {.role = (uint8_t)ipc_peer_role(p),
-	    .instance = (uint8_t)ipc_peer_instance(p),
-	    .generation = ipc_peer_generation(p)};
+	struct ipc_proc_lost lost = {.pair = ipc_peer_pair(p)};
 	(void)ipc_send_proc_lost(super, -1, &lost);
 	if (role_peer_down != NULL)
 		role_peer_down(p);

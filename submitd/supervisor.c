@@ -205,6 +205,7 @@ child_ended(struct child *c, int status)
 		ipc_peer_set_data(p, NULL);
 		ipc_peer_close(p);
 	}
+	child_forget_pairs(c->pid);
 	c->pid = -1;
 	if (expected && (c->draining || phase == DRAIN_REST)) {
 		TAILQ_REMOVE(&children, c, entry);

@@ -48,11 +48,12 @@ are_connected(const struct child *a, const struct child *b)
 }
 
 static void
-send_peer(struct child *to, const struct child *other, int fd)
+send_peer(struct child *to, const struct child *other, int fd, uint64_t pair)
 {
 	struct ipc_proc_peer m = {.role = (uint8_t)other->role,
 	    .instance = (uint8_t)other->instance,
-	    .generation = other->generation};
+	    .generation = other->generation,
+	    .pair = pair};
 
 	(void)ipc_send_proc_peer(to->peer, fd, &m);
 }
@@ -64,17 +65,35 @@ log_child_pair(const struct child *a, const struct child *b)
 	    role_name(a->role), a->instance, role_name(b->role), b->instance);
 }
 
+/* A socket pair between two children, as long as both live. */
+struct pair {
+	struct ev_timer timer;
+	uint64_t id;
+	pid_t a, b;
+	bool lost;
+	struct pair *next;
+};
+static struct pair *pairs;
+static uint64_t last_pair;
+
 static int
 connect_pair(struct child *a, struct child *b)
 {
+	struct pair *l;
 	int fds[2];
 
 	if (net_socketpair(fds) == -1) {
 		log_note(LOG_LEVEL_ERROR, "socketpair: %s", strerror(errno));
 		return -1;
 	}
-	send_peer(a, b, fds[0]);
-	send_peer(b, a, fds[1]);
+	l = xcallocarray(1, sizeof(*l));
+	l->id = ++last_pair;
+	l->a = a->pid;
+	l->b = b->pid;
+	l->next = pairs;
+	pairs = l;
+	send_peer(a, b, fds[0], l->id);
+	send_peer(b, a, fds[1], l->id);
 	return 0;
 }
 
@@ -89,14 +108,6 @@ connect_child(struct child *c)
 			return;
 }
 
-/* A socket between two that broke: made anew when both are still there after a while. */
-struct lost_pair {
-	struct ev_timer timer;
-	pid_t a, b;
-	struct lost_pair *next;
-};
-static struct lost_pair *lost_pairs;
-
 static struct child *
 find_pid(pid_t pid)
 {
@@ -109,15 +120,35 @@ find_pid(pid_t pid)
 }
 
 static void
-reconnect(void *arg)
+pair_free(struct pair *l)
 {
-	struct lost_pair *l = arg, **at = &lost_pairs;
-	struct child *a = find_pid(l->a), *b = find_pid(l->b);
+	struct pair **at = &pairs;
 
 	while (*at != l)
 		at = &(*at)->next;
 	*at = l->next;
+	ev_timer_clear(&l->timer);
 	free(l);
+}
+
+void
+child_forget_pairs(pid_t pid)
+{
+	for (struct pair *l = pairs, *next; l != NULL; l = next) {
+		next = l->next;
+		if (l->a == pid || l->b == pid)
+			pair_free(l);
+	}
+}
+
+/* It broke, and both ends are still there: one of them had cut the other off. */
+static void
+reconnect(void *arg)
+{
+	struct pair *l = arg;
+	struct child *a = find_pid(l->a), *b = find_pid(l->b);
+
+	pair_free(l);
 	if (a != NULL && b != NULL && !a->draining && !b->draining) {
 		log_child_pair(a, b);
 		(void)connect_pair(a, b);
@@ -127,28 +158,19 @@ reconnect(void *arg)
 int
 child_on_lost(struct ipc_peer *p, struct ipc_in *in)
 {
-	struct child *c = ipc_peer_data(p), *other;
+	struct child *c = ipc_peer_data(p);
 	struct ipc_proc_lost m;
-	struct lost_pair *l;
+	struct pair *l;
 
 	if (ipc_decode_proc_lost(in, &m) == -1 || c == NULL)
 		return -1;
-	TAILQ_FOREACH (other, &children, entry)
-		if (other->role == (enum role)m.role && other->instance == m.instance &&
-		    other->generation == m.generation)
+	for (l = pairs; l != NULL; l = l->next)
+		if (l->id == m.pair && (l->a == c->pid || l->b == c->pid))
 			break;
-	if (other == NULL || other == c || other->pid == -1 || !are_connected(c, other))
+	/* one that ended took its pairs along; of two that live both ends say so */
+	if (l == NULL || l->lost)
 		return 0;
-	/* both ends say so */
-	for (l = lost_pairs; l != NULL; l = l->next)
-		if ((l->a == c->pid && l->b == other->pid) ||
-		    (l->a == other->pid && l->b == c->pid))
-			return 0;
-	l = xcallocarray(1, sizeof(*l));
-	l->a = c->pid;
-	l->b = other->pid;
-	l->next = lost_pairs;
-	lost_pairs = l;
+	l->lost = true;
 	ev_timer_set(&l->timer, RECONNECT_MS, reconnect, l);
 	return 0;
 }

@@ -32,6 +32,7 @@ void child_drain(struct child *, bool hard);
 void child_go(struct child *);
 void child_log(const struct child *, enum log_level, const char *state, int status);
 int child_on_lost(struct ipc_peer *, struct ipc_in *);
+void child_forget_pairs(pid_t); /* it ended */
 /* How many of that role and generation (0: any) there are. */
 unsigned child_count(enum role, uint64_t generation);
 

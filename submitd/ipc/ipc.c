@@ -31,7 +31,7 @@ struct ipc_peer {
 	int fd;
 	enum role role;
 	unsigned instance;
-	uint64_t generation;
+	uint64_t generation, pair;
 	void *data;
 	struct ev_watch watch_read, watch_write;
 	struct ev_turn flush;
@@ -142,6 +142,18 @@ uint64_t
 ipc_peer_generation(const struct ipc_peer *p)
 {
 	return p->generation;
+}
+
+void
+ipc_peer_set_pair(struct ipc_peer *p, uint64_t pair)
+{
+	p->pair = pair;
+}
+
+uint64_t
+ipc_peer_pair(const struct ipc_peer *p)
+{
+	return p->pair;
 }
 
 void

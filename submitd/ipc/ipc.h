@@ -102,6 +102,9 @@ void ipc_peer_close(struct ipc_peer *); /* calls peer_down */
 enum role ipc_peer_role(const struct ipc_peer *);
 unsigned ipc_peer_instance(const struct ipc_peer *);
 uint64_t ipc_peer_generation(const struct ipc_peer *);
+/* proc.c: the supervisor's number of the socket pair; 0: none. */
+void ipc_peer_set_pair(struct ipc_peer *, uint64_t);
+uint64_t ipc_peer_pair(const struct ipc_peer *);
 /* For the owner of the handlers: per-peer state, freed by it in peer_down. */
 void ipc_peer_set_data(struct ipc_peer *, void *);
 void *ipc_peer_data(const struct ipc_peer *);
