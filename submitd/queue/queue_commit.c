@@ -316,7 +316,7 @@ write_bodies(struct qcommit *c, struct qop_list *batch, struct body_put **puts, 
 		return fail(c, "writing a segment", strerror(errno));
 	/* nothing was kept: these are refused for now, all the others go on */
 	TAILQ_FOREACH (op, batch, entry)
-		op->no_space = op->put != NULL;
+		op->no_space = op->no_space || op->put != NULL;
 	return 0;
 }
 

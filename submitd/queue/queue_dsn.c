@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "mail/dsn_report.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,8 +197,15 @@ make_report(struct qcommit *c, struct qop_report *r, struct gathered *g)
 	const char *why;
 	uint64_t want = g->row.ref.body_len <= REPORT_FULL_MAX ? REPORT_FULL_MAX : HEADERS_MAX;
 
-	if (queue_body_read(c->reader, &g->row.mid, &g->row.ref, &g->head, &g->text, want) == -1)
+	if (queue_body_read(c->reader, &g->row.mid, &g->row.ref, &g->head, &g->text, want) == -1) {
+		/* an error of the disk or of this process may pass: the report is made later */
+		if (errno != EBADMSG && errno != ENOENT) {
+			r->n_rcpts = 0;
+			r->op.no_space = true;
+			return NULL;
+		}
 		return "the original message cannot be read for a report";
+	}
 	g->original = message_decode(buf_span(&g->head));
 	if (g->original == NULL)
 		return "the original message is damaged";

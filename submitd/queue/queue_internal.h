@@ -176,7 +176,7 @@ struct qop {
 	TAILQ_ENTRY(qop) entry;
 	const struct qop_class *class;
 	size_t bytes;
-	bool no_space;        /* its body could not be written: apply is not called */
+	bool no_space;        /* its body could not be written or read now: apply is not called */
 	struct body_put *put; /* set by prepare */
 };
 TAILQ_HEAD(qop_list, qop);
