@@ -54,24 +54,12 @@ send_mechs(struct ipc_peer *front, void *arg)
 
 /* ---- leaving --------------------------------------------------------------------------------- */
 
-static void
-count_peer(struct ipc_peer *p, void *arg)
-{
-	size_t *n = arg;
-
-	(void)p;
-	(*n)++;
-}
-
 /* Fronts of this generation keep their sessions for a while, and these may still log in. */
 static void
 leave_when_done(void *arg)
 {
-	size_t fronts = 0;
-
 	(void)arg;
-	ipc_role_each(ROLE_FRONT, count_peer, &fronts);
-	if (fronts == 0 && auth_session_stats()->open == 0)
+	if (ipc_role_count(ROLE_FRONT) == 0 && auth_session_stats()->open == 0)
 		proc_exit(0);
 }
 

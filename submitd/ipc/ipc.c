@@ -525,3 +525,14 @@ ipc_role_each(enum role role, void (*fn)(struct ipc_peer *, void *), void *arg)
 		if (p->role == role)
 			fn(p, arg);
 }
+
+size_t
+ipc_role_count(enum role role)
+{
+	struct ipc_peer *p;
+	size_t n = 0;
+
+	TAILQ_FOREACH (p, &peers, entry)
+		n += p->role == role;
+	return n;
+}

@@ -124,6 +124,9 @@ struct ipc_peer *ipc_role_peer(enum role, unsigned instance);
 /* All live peers of a role: fn for each. */
 void ipc_role_each(enum role, void (*fn)(struct ipc_peer *, void *arg), void *arg);
 
+/* How many live peers of a role there are, of all generations. */
+size_t ipc_role_count(enum role);
+
 /* In a fresh child: forgets the parent's peers without a word to them. Their descriptors are the
  * caller's to close. */
 void ipc_after_fork(void);

@@ -213,25 +213,12 @@ leave(void)
 	proc_exit(0);
 }
 
-static void
-count_peer(struct ipc_peer *p, void *arg)
-{
-	size_t *n = arg;
-
-	(void)p;
-	(*n)++;
-}
-
 /* Those who make records end first; then nothing more comes. */
 static void
 leave_when_done(void *arg)
 {
-	size_t n = 0;
-
 	(void)arg;
-	ipc_role_each(ROLE_AUTH, count_peer, &n);
-	ipc_role_each(ROLE_QUEUE, count_peer, &n);
-	if (n == 0)
+	if (ipc_role_count(ROLE_AUTH) + ipc_role_count(ROLE_QUEUE) == 0)
 		leave();
 }
 
