@@ -109,7 +109,7 @@ def stages(s):
 
 @test("S62: a host that cannot be reached costs no attempt of the message beyond its schedule")
 def unreachable(s):
-    s.hop.answers["BANNER"] = "421 4.3.2 not now"
+    s.hop.refuse()
     smtpc.submit(s, "wait@remote.example")
     wait_for(lambda: tries(s, "wait@remote.example") or s.events(event="destination"), "a failure")
     s.hop.answers.clear()

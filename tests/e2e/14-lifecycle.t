@@ -72,7 +72,7 @@ def drain(s):
 
 @test("a restart delivers what waited", 240)
 def waiting(s):
-    s.hop.answers["BANNER"] = STALL
+    s.hop.refuse(STALL)
     smtpc.submit(s, "waited@remote.example")
     s.stop(60)
     s.hop.answers.clear()

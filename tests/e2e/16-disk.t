@@ -60,7 +60,7 @@ def fill(s, hold=True):
 
 @test("promise 1: a full spool: 452 4.3.1 before the end, what was acknowledged arrives", 240)
 def full(s):
-    s.hop.answers["BANNER"] = "421 4.3.2 not now"
+    s.hop.refuse()
     accepted, reply = fill(s)
     ok(len(accepted) >= 5, f"{len(accepted)} accepted, then {reply}")
     equal((reply[0], reply[1][:5]), (452, "4.3.1"))
@@ -88,7 +88,7 @@ def again(s):
 
 @test("promise 1: somebody else fills the disk to the last block: no wrong 250", 240)
 def by_others(s):
-    s.hop.answers["BANNER"] = "421 4.3.2 not now"
+    s.hop.refuse()
     with open(s.dir + "/spool/rubbish", "wb") as f:
         with contextlib.suppress(OSError):
             while True:

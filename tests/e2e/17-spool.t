@@ -30,7 +30,7 @@ def fixture():
 
 
 def hold(s):
-    s.hop.answers["BANNER"] = "421 4.3.2 not now"
+    s.hop.refuse()
 
 
 def release(s):

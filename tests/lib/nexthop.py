@@ -207,6 +207,10 @@ class NextHop:
     def next_answer(self, stage, usual):
         return self._next(self.answers, stage, usual)
 
+    def refuse(self, answer="421 4.3.2 not now"):
+        """Takes no mail until answers.clear(), over a kept connection neither."""
+        self.answers.update(BANNER=answer, MAIL=answer)
+
     def rcpt_answer(self, rcpt):
         return self._next(self.rcpt, rcpt, None) or self.next_answer("RCPT", "250 2.1.5 ok")
 
