@@ -260,6 +260,21 @@ auth_go(void)
 	ipc_role_each(ROLE_FRONT, send_mechs, NULL);
 }
 
+/* Out of the house only where a backend needs it. */
+static unsigned
+auth_sandbox(const struct conf *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_backend; i++) {
+		const struct authbackend *kind = authbackend_kind(c->backend_blocks[i].type);
+
+		if (kind != NULL && kind->remote)
+			return SANDBOX_CONNECT | SANDBOX_RESOLVE;
+	}
+	return 0;
+}
+
 static const struct ipc_handler auth_msgs[] = {
     {IPC_AUTH_START, on_start},
     {IPC_AUTH_STEP, on_step},
@@ -275,6 +290,7 @@ const struct proc_role auth_role = {
     .name = "auth",
     .per_generation = true,
     .sandbox = SANDBOX_THREADS,
+    .sandbox_more = auth_sandbox,
     .prepare = auth_prepare,
     .start = auth_start,
     .go = auth_go,

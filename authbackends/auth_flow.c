@@ -71,6 +71,8 @@ static void
 job_free(struct flow_job *j)
 {
 	secret_clear(&j->check.password);
+	buf_clear(&j->check.own);
+	buf_clear(&j->check.trace);
 	explicit_bzero(j, sizeof(*j));
 	free(j);
 }
@@ -131,6 +133,16 @@ count(struct auth_source *s, enum verdict v)
 	s->unavailable++;
 }
 
+/* Goes to the next backend that judges what the client gave; false: there is none. */
+static bool
+run_next(struct auth_run *r, size_t from)
+{
+	for (r->pos = from; r->pos < r->flow->n; r->pos++)
+		if ((r->flow->chain[r->pos]->kind->creds & CRED_BIT(r->check.cred)) != 0)
+			return true;
+	return false;
+}
+
 /* An answer is there: ends the walk (false) or lets it go on (true). */
 static bool
 run_take(struct auth_run *r, struct auth_source *s, enum verdict v)
@@ -142,8 +154,7 @@ run_take(struct auth_run *r, struct auth_source *s, enum verdict v)
 		log_trace(TRACE_AUTH, "backend %s: %s%s%s", s->title, verdict_name(v),
 		    r->check.reason[0] != '\0' ? ", " : "", r->check.reason);
 	if (auth_flow_judge(r->flow, s->kind->knows_users, v, &r->seen, &final) == STEP_NEXT) {
-		r->pos++;
-		if (r->pos < r->flow->n)
+		if (run_next(r, r->pos + 1))
 			return true;
 		final = auth_flow_verdict(&r->seen);
 		if (final == V_PERM && r->check.reason[0] == '\0')
@@ -176,6 +187,9 @@ job_done(struct auth_job *job)
 	r->check.hashed |= j->check.hashed;
 	memcpy(r->check.name, j->check.name, sizeof(r->check.name));
 	memcpy(r->check.reason, j->check.reason, sizeof(r->check.reason));
+	memcpy(r->check.tls_peer, j->check.tls_peer, sizeof(r->check.tls_peer));
+	buf_add_span(&r->check.own, buf_span(&j->check.own));
+	buf_add_span(&r->check.trace, buf_span(&j->check.trace));
 	if (j->job.expired)
 		(void)str_copy(r->check.reason, sizeof(r->check.reason), "no worker in time");
 	job_free(j);
@@ -195,6 +209,7 @@ run_submit(struct auth_run *r, struct auth_source *s, bool burn)
 	j->check = r->check;
 	j->check.password = (struct secret){NULL, 0};
 	secret_set(&j->check.password, r->check.password.data, r->check.password.len);
+	j->check.own = j->check.trace = (struct buf)BUF_INIT; /* its own, added to ours when done */
 	j->check.deadline_ms = until < r->deadline_ms ? until : r->deadline_ms;
 	j->job.work = job_work;
 	j->job.done = job_done;
@@ -240,6 +255,8 @@ run_ask(struct auth_run *r)
 		r->check.reason[0] = '\0';
 		r->check.name[0] = '\0';
 		r->check.hash[0] = '\0';
+		r->check.tls_peer[0] = '\0';
+		buf_reset(&r->check.own);
 		had_dummy = r->check.dummy[0] != '\0';
 		v = V_TEMP;
 		if (s->kind->look == NULL || !s->kind->look(s->self, &r->check, &v)) {
@@ -288,8 +305,9 @@ auth_run_start(struct auth_run *r)
 	r->dummy_source = NULL;
 	r->started_ms = auth_clock_ms();
 	r->deadline_ms = r->started_ms + r->flow->deadline_ms;
-	if (r->flow->n == 0) {
-		(void)str_copy(r->check.reason, sizeof(r->check.reason), "empty chain");
+	if (!run_next(r, 0)) {
+		(void)str_copy(r->check.reason, sizeof(r->check.reason),
+		    "no backend of the chain takes this kind of credentials");
 		run_finish(r, V_TEMP);
 		return;
 	}
@@ -302,5 +320,7 @@ auth_run_clear(struct auth_run *r)
 	run_detach(r);
 	r->running = false;
 	secret_clear(&r->check.password);
+	buf_clear(&r->check.own);
+	buf_clear(&r->check.trace);
 	explicit_bzero(&r->check, sizeof(r->check));
 }

@@ -108,6 +108,7 @@ session_reply(struct auth_session *s)
 	    .ou = span_of(ok ? s->ou : ""),
 	    .backend = span_of(ok ? s->backend : ""),
 	    .mech = span_of(s->sasl == NULL ? "" : auth_sasl_mech(s->sasl)),
+	    .own = ok ? buf_span(&s->run.check.own) : (struct span){NULL, 0},
 	};
 
 	(void)ipc_send_auth_res(s->peer, -1, &m);

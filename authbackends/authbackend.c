@@ -6,8 +6,13 @@
 #include "authbackends/authbackend.h"
 
 #include "base/list.h"
+#include "base/str.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+
+#define TRACE_MAX (64u << 10)
 
 static const struct authbackend *const kinds[] = {
 #define BACKEND(kind) &authbackend_##kind,
@@ -36,4 +41,36 @@ authbackend_kind_by_name(const char *name)
 		if (strcmp(kinds[i]->name, name) == 0)
 			return kinds[i];
 	return NULL;
+}
+
+void
+auth_check_add_own(struct auth_check *c, struct span address)
+{
+	char text[ADDR_TEXT];
+	struct addr a;
+	size_t n = 0, i;
+
+	for (i = 0; i < buf_len(&c->own); i++)
+		n += buf_data(&c->own)[i] == '\0';
+	if (n >= AUTH_OWN_MAX || buf_len(&c->own) + address.n + 1 > AUTH_OWN_BYTES ||
+	    address.n >= sizeof(text) || addr_parse(address, ADDR_ALLOW_UTF8, &a) != ADDR_OK ||
+	    addr_is_null(&a))
+		return;
+	buf_add_span(&c->own, address);
+	buf_add_byte(&c->own, '\0');
+}
+
+void
+auth_check_trace(struct auth_check *c, const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+
+	if (!c->want_trace || buf_len(&c->trace) > TRACE_MAX)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap); /* cut: it is for eyes only */
+	va_end(ap);
+	buf_add_str(&c->trace, line);
+	buf_add_byte(&c->trace, '\n');
 }

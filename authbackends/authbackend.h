@@ -3,6 +3,7 @@
 #define SUBMITD_AUTHBACKEND_H
 
 #include "authbackends/passwd_hash.h"
+#include "base/buf.h"
 #include "base/net.h"
 #include "base/secret.h"
 #include "conf/conf.h"
@@ -16,9 +17,22 @@
 #define AUTH_NAME_MAX 255u
 #define AUTH_PASSWORD_MAX 1024u
 #define AUTH_REASON_MAX 120u
+/* A user's own addresses beside the principal, in one buffer, each with its NUL. */
+#define AUTH_OWN_MAX 64u
+#define AUTH_OWN_BYTES 8192u
+
+/* What a client proves itself with. A backend is asked only for what it can judge. */
+enum auth_cred {
+	CRED_PASSWORD = 0, /* PLAIN, LOGIN */
+	CRED_TOKEN = 1,    /* OAUTHBEARER, XOAUTH2: password holds the token */
+	CRED_CERT = 2,     /* EXTERNAL: the client's certificate, verified by TLS */
+	CRED__MAX
+};
+#define CRED_BIT(cred) (1u << (cred))
 
 /* One question to a backend. */
 struct auth_check {
+	enum auth_cred cred;
 	char login[AUTH_NAME_MAX +
 		   1];           /* as given; no control characters, no edge blanks, never empty */
 	char address[ADDR_TEXT]; /* login completed to a canonical address; "" where it has none */
@@ -32,7 +46,19 @@ struct auth_check {
 
 	char name[ADDR_TEXT];         /* the backend's own spelling of the user; "" as asked */
 	char reason[AUTH_REASON_MAX]; /* why not, for the log: never shows what the client sent */
+	struct buf own;               /* V_OK: auth_check_add_own() */
+
+	/* for `submitctl auth-test` only */
+	bool want_trace;
+	struct buf trace;   /* auth_check_trace(); goes on over all backends */
+	char tls_peer[200]; /* version and subject, where the backend spoke TLS; else "" */
 };
+
+/* An address the user owns (match_from, C8); what is none, or too many, is left out. */
+void auth_check_add_own(struct auth_check *, struct span address);
+/* One line of what was said to and by a server; does nothing unless wanted. Never a password. */
+void auth_check_trace(struct auth_check *, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /*
  * A kind of backend: one file and one row in backends.def.
@@ -44,6 +70,8 @@ struct authbackend {
 	const char *name;
 	bool knows_users; /* S17: its deny is final, and its V_NEXT means "no such user" */
 	bool cpu_bound;   /* no more workers than processors */
+	bool remote;      /* connects to servers: the process may then connect and resolve names */
+	unsigned creds;   /* CRED_BIT()s of what it judges */
 	/*
 	 * Once, still with the supervisor's rights. block is NULL for a backend that needs none.
 	 * The configuration outlives the backend. -1 with a text in err.

@@ -331,6 +331,7 @@ const struct authbackend authbackend_file = {
     .name = "file",
     .knows_users = true,
     .cpu_bound = true,
+    .creds = CRED_BIT(CRED_PASSWORD),
     .open = file_open,
     .look = file_look,
     .check = file_check,

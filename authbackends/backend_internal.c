@@ -189,6 +189,7 @@ const struct authbackend authbackend_internal = {
     .name = "internal",
     .knows_users = true,
     .cpu_bound = true,
+    .creds = CRED_BIT(CRED_PASSWORD),
     .open = internal_open,
     .look = internal_look,
     .check = internal_check,

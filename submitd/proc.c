@@ -248,13 +248,16 @@ reset_signals(void)
 static void
 enter_sandbox(const struct conf *c)
 {
+	unsigned flags = self->sandbox;
 	const char *rw[32];
 	size_t n = 0;
 	char err[256];
 
-	if ((self->sandbox & SANDBOX_FILES) != 0 && self->paths != NULL)
+	if (self->sandbox_more != NULL)
+		flags |= self->sandbox_more(c);
+	if ((flags & SANDBOX_FILES) != 0 && self->paths != NULL)
 		n = self->paths(c, rw, ARRAY_LEN(rw));
-	if (sandbox_lock(self->sandbox, rw, n, err, sizeof(err)) == -1)
+	if (sandbox_lock(flags, rw, n, err, sizeof(err)) == -1)
 		log_fatal("%s", err);
 }
 

@@ -13,6 +13,7 @@
 #define SANDBOX_FILES 4u   /* open files, below the paths of role_paths() only */
 #define SANDBOX_THREADS 8u
 #define SANDBOX_UNIX_LISTEN 16u
+#define SANDBOX_RESOLVE 32u /* read what the system's resolver reads, nothing else */
 
 /*
  * One role. Its file exports one of these and proc.c has them all in one table.
@@ -25,6 +26,8 @@ struct proc_role {
 	const char *name;    /* also the suffix of the user: submitd-front */
 	bool per_generation; /* forked anew at a reload; else it gets `reload` */
 	unsigned sandbox;    /* SANDBOX_* */
+	unsigned (*sandbox_more)(
+	    const struct conf *); /* SANDBOX_* that this configuration adds; may be NULL */
 	int (*prepare)(const struct conf *, char *err, size_t errsize); /* may be NULL */
 	int (*start)(const struct conf *, char *err, size_t errsize);
 	void (*go)(void); /* all peers are connected; may be NULL */

@@ -106,6 +106,26 @@ allow_below(int ruleset, const char *path, uint64_t rights)
 	return rc == 0 ? 0 : -1;
 }
 
+/*
+ * What getaddrinfo() reads; names that are missing are left out. glibc has "files" and "dns"
+ * built in: other modules of nsswitch.conf are not loaded here.
+ */
+static int
+allow_resolver(int ruleset, char *err, size_t errsize)
+{
+	static const char *const files[] = {"/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf",
+	    "/etc/host.conf", "/etc/gai.conf", "/etc/services"};
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		if (allow_below(ruleset, files[i], LANDLOCK_ACCESS_FS_READ_FILE) == -1 &&
+		    errno != ENOENT) {
+			snprintf(
+			    err, errsize, "Landlock rule for %s: %s", files[i], strerror(errno));
+			return -1;
+		}
+	return 0;
+}
+
 /* rights: what is allowed below the paths. */
 static int
 landlock_apply(
@@ -138,6 +158,8 @@ landlock_apply(
 			goto out;
 		}
 	}
+	if ((flags & SANDBOX_RESOLVE) != 0 && allow_resolver(ruleset, err, errsize) == -1)
+		goto out;
 	if (syscall(SYS_landlock_restrict_self, ruleset, 0) != 0) {
 		snprintf(err, errsize, "Landlock: %s", strerror(errno));
 		goto out;
@@ -179,6 +201,8 @@ SYSCALLS(calls_files, SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(access), SCMP_S
     SCMP_SYS(mkdirat), SCMP_SYS(mkdir), SCMP_SYS(getdents64), SCMP_SYS(fstatfs), SCMP_SYS(statfs),
     SCMP_SYS(flock), SCMP_SYS(readlink), SCMP_SYS(fchmod), SCMP_SYS(fchown), SCMP_SYS(chmod),
     SCMP_SYS(rmdir), SCMP_SYS(copy_file_range), SCMP_SYS(fadvise64), SCMP_SYS(sync_file_range));
+SYSCALLS(calls_read, SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(access), SCMP_SYS(faccessat2),
+    SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(statx));
 SYSCALLS(
     calls_threads, SCMP_SYS(clone), SCMP_SYS(clone3), SCMP_SYS(set_robust_list), SCMP_SYS(prctl));
 /* Asked for by libraries that take a polite no for an answer. */
@@ -234,6 +258,8 @@ is_allowed(const int *calls, size_t n, int call)
 	return false;
 }
 
+#define IS_IN(calls, call) is_allowed((calls), ARRAY_LEN(calls), (call))
+
 static int
 seccomp_apply(unsigned flags, char *err, size_t errsize)
 {
@@ -254,14 +280,15 @@ seccomp_apply(unsigned flags, char *err, size_t errsize)
 		goto out;
 	if ((flags & SANDBOX_THREADS) != 0 && (rc = ADD(ctx, SCMP_ACT_ALLOW, calls_threads)) != 0)
 		goto out;
+	if ((flags & SANDBOX_RESOLVE) != 0 && (rc = ADD(ctx, SCMP_ACT_ALLOW, calls_read)) != 0)
+		goto out;
 	for (size_t i = 0; i < ARRAY_LEN(calls_refused); i++) {
 		int call = calls_refused[i];
-		if (((flags & SANDBOX_FILES) != 0 &&
-			is_allowed(calls_files, ARRAY_LEN(calls_files), call)) ||
-		    ((flags & SANDBOX_CONNECT) != 0 &&
-			is_allowed(calls_connect, ARRAY_LEN(calls_connect), call)) ||
-		    ((flags & SANDBOX_THREADS) != 0 &&
-			is_allowed(calls_threads, ARRAY_LEN(calls_threads), call)))
+
+		if (((flags & SANDBOX_FILES) != 0 && IS_IN(calls_files, call)) ||
+		    ((flags & SANDBOX_CONNECT) != 0 && IS_IN(calls_connect, call)) ||
+		    ((flags & SANDBOX_RESOLVE) != 0 && IS_IN(calls_read, call)) ||
+		    ((flags & SANDBOX_THREADS) != 0 && IS_IN(calls_threads, call)))
 			continue;
 		if ((rc = add_calls(ctx, SCMP_ACT_ERRNO(EACCES), &call, 1)) != 0)
 			goto out;

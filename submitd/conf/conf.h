@@ -53,6 +53,7 @@ struct conf_host {
 #define CONF_ENUM_transport_on_give_up "dsn", "discard"
 
 enum { UNKNOWN_NAMES_HASH = 0, UNKNOWN_NAMES_CLEAR = 1 };
+enum { BACKEND_INTERNAL = 0, BACKEND_FILE = 1 };
 enum { FLOW_NO_NEXT = 0, FLOW_NO_STOP = 1 };
 enum { FLOW_UNAVAILABLE_TEMPFAIL = 0, FLOW_UNAVAILABLE_NEXT = 1 };
 enum { USER_MODE_OFF = 0, USER_MODE_ALLOW = 1, USER_MODE_DENY = 2 };

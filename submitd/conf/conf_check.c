@@ -14,8 +14,8 @@
 
 #include <string.h>
 
-static void
-check_absolute(struct conf_builder *b, struct conf_where where, const char *label,
+void
+conf_check_absolute(struct conf_builder *b, struct conf_where where, const char *label,
     const char *option, const char *path)
 {
 	char shown[CONF_SHOWN];
@@ -70,8 +70,8 @@ check_server(struct conf_builder *b)
 		    "server: postmaster = \"%s\" is no address; write it as in "
 		    "postmaster@example.com",
 		    conf_shown(span_of(s->postmaster), shown));
-	check_absolute(b, CONF_WHERE(s, server, spool), "server", "spool", s->spool);
-	check_absolute(b, CONF_WHERE(s, server, control), "server", "control", s->control);
+	conf_check_absolute(b, CONF_WHERE(s, server, spool), "server", "spool", s->spool);
+	conf_check_absolute(b, CONF_WHERE(s, server, control), "server", "control", s->control);
 	for (p = s->user_prefix; p != NULL && *p != '\0'; p++)
 		if (!((*p >= 'a' && *p <= 'z') || *p == '_' ||
 			(p > s->user_prefix && ((*p >= '0' && *p <= '9') || *p == '-'))))
@@ -115,39 +115,6 @@ check_log(struct conf_builder *b)
 		    "\"syslog:FACILITY\" (mail, daemon, auth, authpriv, user, local0 to local7)",
 		    conf_shown(span_of(t), shown));
 	}
-}
-
-static void
-check_backend(struct conf_builder *b, const struct conf_backend *x)
-{
-	char label[CONF_LABEL];
-
-	conf_label(CONF_BLOCK_backend, x->title, NULL, label);
-	if (!CONF_GIVEN(x, backend, type))
-		return;     /* reported, or the built-in internal */
-	if (x->type == 0) { /* internal */
-		if (x->path != NULL)
-			conf_error(b, CONF_WHERE(x, backend, path),
-			    "%s: path is for type = file; internal takes its users from user "
-			    "blocks",
-			    label);
-		if (CONF_GIVEN(x, backend, allow_plain))
-			conf_error(b, CONF_WHERE(x, backend, allow_plain),
-			    "%s: allow_plain is for type = file; remove it", label);
-		return;
-	}
-	if (strcmp(x->title, "internal") == 0)
-		conf_error(b, x->where,
-		    "%s: the name internal means the user blocks; choose another name", label);
-	if (x->path == NULL)
-		conf_error(b, CONF_WHERE(x, backend, type),
-		    "%s: type = file needs path = \"/PATH\" of the file with names and hashes",
-		    label);
-	check_absolute(b, CONF_WHERE(x, backend, path), label, "path", x->path);
-	if (x->allow_plain)
-		conf_warn(b, CONF_WHERE(x, backend, allow_plain),
-		    "%s: passwords in clear are taken; make hashes with submitctl passwd instead",
-		    label);
 }
 
 static void
@@ -272,7 +239,7 @@ check_transport(struct conf_builder *b, const struct conf_transport *x)
 	if (x->helo != NULL && addr_domain_ascii(span_of(x->helo), ascii) == -1)
 		conf_error(b, CONF_WHERE(x, transport, helo),
 		    "%s: helo is no host name; write it as in mail.example.com", label);
-	check_absolute(b, CONF_WHERE(x, transport, ca_file), label, "ca_file", x->ca_file);
+	conf_check_absolute(b, CONF_WHERE(x, transport, ca_file), label, "ca_file", x->ca_file);
 	if (x->ca_file != NULL && x->tls != TRANSPORT_TLS_REQUIRE_VERIFY)
 		conf_warn(b, CONF_WHERE(x, transport, ca_file),
 		    "%s: ca_file is used with tls = require_verify only", label);
@@ -360,17 +327,17 @@ conf_check(struct conf_builder *b)
 
 	check_server(b);
 	check_log(b);
-	check_absolute(b, CONF_WHERE(c->audit, audit, file), "audit", "file", c->audit->file);
+	conf_check_absolute(b, CONF_WHERE(c->audit, audit, file), "audit", "file", c->audit->file);
 	for (i = 0; i < c->n_tls; i++) {
 		const struct conf_tls *t = &c->tls_blocks[i];
 
 		conf_label(CONF_BLOCK_tls, t->title, NULL, label);
-		check_absolute(
+		conf_check_absolute(
 		    b, CONF_WHERE(t, tls, certificate), label, "certificate", t->certificate);
-		check_absolute(b, CONF_WHERE(t, tls, key), label, "key", t->key);
+		conf_check_absolute(b, CONF_WHERE(t, tls, key), label, "key", t->key);
 	}
 	for (i = 0; i < c->n_backend; i++)
-		check_backend(b, &c->backend_blocks[i]);
+		conf_check_backend(b, &c->backend_blocks[i]);
 	for (i = 0; i < c->n_auth_flow; i++)
 		check_flow(b, &c->auth_flow_blocks[i]);
 	for (i = 0; i < c->n_ou; i++)

@@ -193,7 +193,7 @@ auth_new(const struct ipc_auth_res *m)
 
 	for (size_t i = 0; i < ARRAY_LEN(from); i++)
 		n += from[i].n + 1;
-	a = xmalloc(n);
+	a = xmalloc(n + m->own.n);
 	p = (char *)(a + 1);
 	for (size_t i = 0; i < ARRAY_LEN(from); i++) {
 		to[i] = from[i].n == 0 ? NULL : p;
@@ -202,7 +202,11 @@ auth_new(const struct ipc_auth_res *m)
 		p[from[i].n] = '\0';
 		p += from[i].n + 1;
 	}
-	*a = (struct smtp_auth){to[0], to[1], to[2], to[3], to[4]};
+	*a = (struct smtp_auth){to[0], to[1], to[2], to[3], to[4], {p, 0}};
+	if (m->own.n > 0 && m->own.p[m->own.n - 1] == '\0') {
+		memcpy(p, m->own.p, m->own.n);
+		a->own.n = m->own.n;
+	}
 	return a;
 }
 

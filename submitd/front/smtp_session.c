@@ -245,6 +245,7 @@ smtp_session_facts(const struct smtp_session *s, enum policy_stage stage, struct
 	f->principal_ou = a == NULL ? NULL : a->ou;
 	f->backend = a == NULL ? NULL : a->backend;
 	f->mech = a == NULL ? NULL : a->mech;
+	f->own = a == NULL ? (struct span){NULL, 0} : a->own;
 	f->have_sender = false;
 	f->have_rcpt = false;
 	f->n_rcpts = 0;

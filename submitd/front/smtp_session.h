@@ -42,6 +42,7 @@ enum cmd_result {
 /* What a successful AUTH gave; one allocation, texts behind the struct. */
 struct smtp_auth {
 	const char *login, *principal, *ou, *backend, *mech; /* NULL: none */
+	struct span own; /* further addresses of the user, each with a NUL */
 };
 
 struct smtp_session {

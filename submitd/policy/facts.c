@@ -75,6 +75,8 @@ facts_encode(struct buf *b, const struct facts *f)
 	put_text(b, f->principal_ou);
 	put_text(b, f->backend);
 	put_text(b, f->mech);
+	buf_put_u16(b, (uint16_t)(f->own.n < TEXT_NULL ? f->own.n : 0));
+	buf_add(b, f->own.p, f->own.n < TEXT_NULL ? f->own.n : 0);
 	buf_put_u32(b, f->n_rcpts);
 	buf_put_u64(b, f->size);
 	if (f->have_sender)
@@ -122,6 +124,27 @@ get_text(struct rd *r, struct buf *hold)
 	p[s.n] = '\0';
 	buf_commit(hold, s.n + 1);
 	return (const char *)p;
+}
+
+/* Texts one behind the other, each with its NUL. */
+static struct span
+get_texts(struct rd *r, struct buf *hold)
+{
+	uint16_t n = rd_u16(r);
+	struct span s = {NULL, 0};
+
+	if (r->bad || n == 0)
+		return s;
+	if (n > r->n || r->p[n - 1] != '\0') {
+		r->bad = true;
+		return s;
+	}
+	s.p = memcpy(buf_reserve(hold, n), r->p, n);
+	s.n = n;
+	buf_commit(hold, n);
+	r->p += n;
+	r->n -= n;
+	return s;
 }
 
 static void
@@ -194,6 +217,7 @@ facts_decode(struct span in, struct facts *out, struct buf *hold)
 	f.principal_ou = get_text(&r, hold);
 	f.backend = get_text(&r, hold);
 	f.mech = get_text(&r, hold);
+	f.own = get_texts(&r, hold);
 	f.n_rcpts = rd_u32(&r);
 	f.size = rd_u64(&r);
 	if (f.have_sender)

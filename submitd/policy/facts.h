@@ -2,6 +2,7 @@
 #ifndef SUBMITD_POLICY_FACTS_H
 #define SUBMITD_POLICY_FACTS_H
 
+#include "base/buf.h"
 #include "base/net.h"
 #include "mail/addr.h"
 
@@ -22,7 +23,7 @@ enum policy_stage {
  * All that a decision may depend on, besides the configuration. Texts are borrowed
  * and may be NULL for "not known (yet)".
  */
-#define FACTS_VERSION 1
+#define FACTS_VERSION 2
 #define FACTS_MAX_HEADER_ADDRS 16
 struct facts {
 	enum policy_stage stage;
@@ -37,6 +38,7 @@ struct facts {
 	const char *principal; /* canonical address; may lack a domain where none is known */
 	const char *principal_ou;
 	const char *backend, *mech;
+	struct span own; /* further addresses of the principal, each with a NUL; n 0: none */
 	bool have_sender;
 	struct addr sender;
 	bool have_rcpt;

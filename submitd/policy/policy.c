@@ -127,19 +127,32 @@ policy_show_addr(const struct addr *a, char out[POLICY_SHOWN])
 	return policy_show(text, out);
 }
 
-bool
-policy_is_own(const struct facts *f, const struct addr *a)
+static bool
+is_same(const struct addr *a, struct span address)
 {
 	char text[ADDR_TEXT];
 	struct addr own;
 
+	if (addr_format_ascii(a, text) == 0 && span_eq_nocase(address, text))
+		return true;
+	return addr_parse(address, ADDR_ALLOW_UTF8, &own) == ADDR_OK && addr_equal(a, &own);
+}
+
+bool
+policy_is_own(const struct facts *f, const struct addr *a)
+{
+	struct span rest = f->own, one;
+
 	if (f->principal == NULL || addr_is_null(a))
 		return false;
-	if (addr_format_ascii(a, text) == 0 && str_eq_nocase(text, f->principal))
+	if (is_same(a, span_of(f->principal)))
 		return true;
-	if (addr_parse(span_of(f->principal), ADDR_ALLOW_UTF8, &own) != ADDR_OK)
-		return false;
-	return addr_equal(a, &own);
+	while (rest.n > 0) {
+		one = span_cut(&rest, '\0');
+		if (is_same(a, one))
+			return true;
+	}
+	return false;
 }
 
 /* ---- the principal ------------------------------------------------------------------------ */

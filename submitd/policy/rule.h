@@ -38,7 +38,7 @@ void policy_at(struct policy_result *, const struct conf_where *options, unsigne
 const char *policy_show_addr(const struct addr *, char out[POLICY_SHOWN]);
 const char *policy_show(const char *text, char out[POLICY_SHOWN]);
 
-/* The address is the principal itself (S11: case does not matter). */
+/* The address is the principal or one of its own (S11, C8: case does not matter). */
 bool policy_is_own(const struct facts *, const struct addr *);
 /* The user's smtp_auth = any_sender covers the address, inside what its OU has (S18). */
 enum pattern_result policy_user_grants(

@@ -79,10 +79,16 @@ fake_check(void *self, struct auth_check *c)
 	return verdict_of(f->does);
 }
 
-static const struct authbackend knowing = {
-    .name = "knowing", .knows_users = true, .look = fake_look, .check = fake_check};
-static const struct authbackend asking = {
-    .name = "asking", .knows_users = false, .look = fake_look, .check = fake_check};
+static const struct authbackend knowing = {.name = "knowing",
+    .knows_users = true,
+    .creds = CRED_BIT(CRED_PASSWORD),
+    .look = fake_look,
+    .check = fake_check};
+static const struct authbackend asking = {.name = "asking",
+    .knows_users = false,
+    .creds = CRED_BIT(CRED_PASSWORD),
+    .look = fake_look,
+    .check = fake_check};
 
 static void
 on_answer(struct auth_run *r, void *arg)

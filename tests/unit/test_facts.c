@@ -42,6 +42,7 @@ fill(struct facts *f)
 	f->principal_ou = "hq";
 	f->backend = "files";
 	f->mech = "PLAIN";
+	f->own = (struct span){"sales@hq.example\0info@hq.example", 33};
 	f->have_sender = true;
 	f->have_rcpt = true;
 	set_addr(&f->rcpt, "b\xc3\xbc@m\xc3\xbcller.example");
@@ -94,6 +95,8 @@ test_round_trip(void **state)
 	same_text(g.principal_ou, f.principal_ou);
 	same_text(g.backend, f.backend);
 	same_text(g.mech, f.mech);
+	assert_int_equal(g.own.n, f.own.n);
+	assert_memory_equal(g.own.p, f.own.p, f.own.n);
 	assert_true(g.tls && g.authenticated && g.have_sender && g.have_rcpt && g.have_header_from);
 	same_addr(&g.sender, &f.sender);
 	same_addr(&g.rcpt, &f.rcpt);

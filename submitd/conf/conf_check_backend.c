@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Checks of backend blocks: which option belongs to which type, and what each type
+ * cannot do without. A new type adds its bits to the table and its function to the
+ * list. Pure, no file system.
+ */
+#include "conf/conf_internal.h"
+
+#include "base/list.h"
+#include "base/str.h"
+
+#include <string.h>
+
+#define TYPE(type) (1u << BACKEND_##type)
+
+/* The options that only some types have. */
+static const struct {
+	enum conf_option_backend opt;
+	unsigned types;
+} owned[] = {
+    {CONF_OPT_backend_path, TYPE(FILE)},
+    {CONF_OPT_backend_allow_plain, TYPE(FILE)},
+};
+
+/* "file" or "file, smtp". */
+static void
+list_types(unsigned types, char *out, size_t size)
+{
+	static const char *const words[] = {CONF_ENUM_backend_type};
+	size_t i, n = 0;
+
+	out[0] = '\0';
+	for (i = 0; i < ARRAY_LEN(words); i++)
+		if ((types & (1u << i)) != 0) {
+			(void)str_printf(out + n, size - n, "%s%s", n == 0 ? "" : ", ", words[i]);
+			n = strlen(out);
+		}
+}
+
+static void
+check_owned(struct conf_builder *b, const struct conf_backend *x, const char *label)
+{
+	char types[200];
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(owned); i++) {
+		if ((owned[i].types & (1u << x->type)) != 0 ||
+		    !conf_option_given(CONF_BLOCK_backend, x, owned[i].opt))
+			continue;
+		list_types(owned[i].types, types, sizeof(types));
+		conf_error(b, conf_option_where(CONF_BLOCK_backend, x, owned[i].opt),
+		    "%s: %s is for type = %s%s", label,
+		    conf_blocks[CONF_BLOCK_backend].opts[owned[i].opt].name, types,
+		    x->type == BACKEND_INTERNAL ? "; internal takes its users from user blocks"
+						: "; remove it");
+	}
+}
+
+static void
+check_internal(struct conf_builder *b, const struct conf_backend *x, const char *label)
+{
+	(void)b, (void)x, (void)label; /* nothing of its own */
+}
+
+static void
+check_file(struct conf_builder *b, const struct conf_backend *x, const char *label)
+{
+	if (x->path == NULL)
+		conf_error(b, CONF_WHERE(x, backend, type),
+		    "%s: type = file needs path = \"/PATH\" of the file with names and hashes",
+		    label);
+	conf_check_absolute(b, CONF_WHERE(x, backend, path), label, "path", x->path);
+	if (x->allow_plain)
+		conf_warn(b, CONF_WHERE(x, backend, allow_plain),
+		    "%s: passwords in clear are taken; make hashes with submitctl passwd instead",
+		    label);
+}
+
+static void (*const checks[])(struct conf_builder *, const struct conf_backend *, const char *) = {
+    [BACKEND_INTERNAL] = check_internal,
+    [BACKEND_FILE] = check_file,
+};
+
+void
+conf_check_backend(struct conf_builder *b, const struct conf_backend *x)
+{
+	char label[CONF_LABEL];
+
+	conf_label(CONF_BLOCK_backend, x->title, NULL, label);
+	if (!CONF_GIVEN(x, backend, type) || (size_t)x->type >= ARRAY_LEN(checks))
+		return; /* reported, or the built-in internal */
+	if (x->type != BACKEND_INTERNAL && strcmp(x->title, "internal") == 0)
+		conf_error(b, x->where,
+		    "%s: the name internal means the user blocks; choose another name", label);
+	check_owned(b, x, label);
+	checks[x->type](b, x, label);
+}
