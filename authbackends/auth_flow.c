@@ -153,7 +153,7 @@ run_take(struct auth_run *r, struct auth_source *s, enum verdict v)
 	if (log_tracing(TRACE_AUTH))
 		log_trace(TRACE_AUTH, "backend %s: %s%s%s", s->title, verdict_name(v),
 		    r->check.reason[0] != '\0' ? ", " : "", r->check.reason);
-	if (auth_flow_judge(r->flow, s->kind->knows_users, v, &r->seen, &final) == STEP_NEXT) {
+	if (auth_flow_judge(r->flow, s->knows_users, v, &r->seen, &final) == STEP_NEXT) {
 		if (run_next(r, r->pos + 1))
 			return true;
 		final = auth_flow_verdict(&r->seen);

@@ -14,6 +14,7 @@ struct auth_source {
 	const char *title; /* lives as long as the source */
 	const struct authbackend *kind;
 	void *self;
+	bool knows_users; /* S17, of this block: kind->knows() where there is one */
 	struct auth_pool *pool;
 	int64_t timeout_ms;
 	uint64_t asked, accepted, denied, unknown, unavailable;

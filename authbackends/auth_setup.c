@@ -50,6 +50,7 @@ add_source(const char *title, const struct conf_backend *b, char *err, size_t er
 	s->timeout_ms = b == NULL ? DEFAULT_TIMEOUT_MS : b->timeout;
 	if (s->kind->open(our_conf, b, &s->self, err, errsize) == -1)
 		return -1;
+	s->knows_users = s->kind->knows != NULL ? s->kind->knows(s->self) : s->kind->knows_users;
 	/* More threads than processors would only make each hash slower, and the loop too. */
 	if (s->kind->cpu_bound && threads > processors)
 		threads = processors;

@@ -69,9 +69,10 @@ void auth_check_trace(struct auth_check *, const char *fmt, ...)
 struct authbackend {
 	const char *name;
 	bool knows_users; /* S17: its deny is final, and its V_NEXT means "no such user" */
-	bool cpu_bound;   /* no more workers than processors */
-	bool remote;      /* connects to servers: the process may then connect and resolve names */
-	unsigned creds;   /* CRED_BIT()s of what it judges */
+	bool (*knows)(const void *self); /* where that depends on the block; else NULL */
+	bool cpu_bound;                  /* no more workers than processors */
+	bool remote;    /* connects to servers: the process may then connect and resolve names */
+	unsigned creds; /* CRED_BIT()s of what it judges */
 	/*
 	 * Once, still with the supervisor's rights. block is NULL for a backend that needs none.
 	 * The configuration outlives the backend. -1 with a text in err.

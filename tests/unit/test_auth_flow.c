@@ -130,6 +130,7 @@ walk(const char *chain, bool stop_on_no, bool next_on_unavailable, const char *d
 		sources[i].title = "fake";
 		sources[i].kind = chain[i * 3] == 'k' ? &knowing : &asking;
 		sources[i].self = &fakes[i];
+		sources[i].knows_users = sources[i].kind->knows_users;
 		sources[i].pool = auth_pool_new(1, 4);
 		sources[i].timeout_ms = 80;
 		flow.chain[flow.n++] = &sources[i];
