@@ -12,6 +12,7 @@
 #include "authbackends/sasl_precheck.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/sasl_lib.h"
 #include "base/str.h"
 
 #include <dlfcn.h>
@@ -162,34 +163,11 @@ auxprop_init(const sasl_utils_t *utils, int max_version, int *version, sasl_auxp
 
 /* ---- once per process ------------------------------------------------------------------------ */
 
-/* Plug-ins lie in sasl2/ beside the library itself. */
-static void *
-open_plugin(const char *file)
-{
-	char path[4096];
-	const char *slash;
-	Dl_info info;
-	void *h;
-
-	if (dladdr((void *)(uintptr_t)sasl_server_init, &info) == 0 || info.dli_fname == NULL ||
-	    (slash = strrchr(info.dli_fname, '/')) == NULL)
-		return NULL;
-	if (str_printf(path, sizeof(path), "%.*s/sasl2/%s", (int)(slash - info.dli_fname),
-		info.dli_fname, file) == 0 &&
-	    (h = dlopen(path, RTLD_NOW | RTLD_LOCAL)) != NULL)
-		return h;
-	/* /lib that is no link to /usr/lib */
-	if (str_printf(path, sizeof(path), "/usr%.*s/sasl2/%s", (int)(slash - info.dli_fname),
-		info.dli_fname, file) == 0)
-		return dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	return NULL;
-}
-
 static int
 add_plugin(size_t i)
 {
 	sasl_server_plug_init_t *init;
-	void *h = open_plugin(plugins[i].file);
+	void *h = sasl_lib_plugin(plugins[i].file);
 
 	if (h == NULL)
 		return -1;
@@ -214,6 +192,7 @@ auth_sasl_open(const char *hostname, char *err, size_t errsize)
 	size_t i;
 	int r;
 
+	sasl_lib_init();
 	/* No application name: then no configuration file is looked for. */
 	r = sasl_server_init(callbacks, NULL);
 	if (r == SASL_OK)
