@@ -1,164 +1,20 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Process ledger: who authenticated and what was accepted, in one file that only
- * grows (A1, A2). Records of one turn of the loop are written together. Must never
- * use a network, and never answer for what it could not write.
+ * Process ledger: what lasts and what is counted, away from everything that talks to
+ * strangers. This file is the role: requests, start, reload, end; each thing it
+ * keeps has a file of its own. Must never use a network.
  */
 #include "proc.h"
 
 #include "base/ev.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "ledger/audit_file.h"
-#include "ledger/audit_record.h"
+#include "ledger/ledger_audit.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <jansson.h>
-#include <pwd.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define TICK_MS 1000
-#define KIND_MAX 40
-
-static struct audit_file audit;
-static struct ev_turn flush_turn, leave_turn;
-static struct ev_timer tick_timer;
-static struct {
-	uint64_t auth, accept, note;
-} counts;
-static uint64_t dropped_logged;
-static bool rotate_failed;
-
-static void
-log_audit(enum log_level level, const char *state, int error)
-{
-	struct log_line l;
-
-	log_begin(&l, level, EV_AUDIT);
-	log_str(&l, LK_FILE, audit.path);
-	log_str(&l, LK_STATE, state);
-	if (error != 0)
-		log_str(&l, LK_TEXT, strerror(error));
-	if (audit.dropped != 0)
-		log_u64(&l, LK_COUNT, audit.dropped); /* lost so far */
-	log_end(&l);
-}
-
-/* ---- writing --------------------------------------------------------------------------------- */
-
-static void
-flush(void *arg)
-{
-	bool was_failing = audit.failing;
-
-	(void)arg;
-	if (audit.path == NULL)
-		return;
-	if (audit_file_flush(&audit, ev_wall_ms()) == -1) {
-		if (!was_failing)
-			log_audit(LOG_LEVEL_ERROR, "failing", errno);
-	} else if (was_failing) {
-		log_audit(LOG_LEVEL_WARN, "recovered", 0);
-	}
-	if (audit.dropped != dropped_logged && audit.failing) {
-		if (dropped_logged == 0)
-			log_audit(LOG_LEVEL_ERROR, "losing", ENOBUFS);
-		dropped_logged = audit.dropped;
-	}
-}
-
-static void
-added(void)
-{
-	if (!audit.failing) /* else the next tick tries */
-		ev_turn_schedule(&flush_turn, flush, NULL);
-}
-
-static void
-on_tick(void *arg)
-{
-	(void)arg;
-	ev_timer_set(&tick_timer, TICK_MS, on_tick, NULL);
-	if (audit.path == NULL)
-		return;
-	if (audit_file_moved(&audit)) {
-		char *path = xstrdup(audit.path);
-
-		if (audit_file_switch(&audit, path, ev_wall_ms()) == 0) {
-			log_audit(LOG_LEVEL_INFO, "reopened", 0);
-			rotate_failed = false;
-		} else if (!rotate_failed) {
-			log_audit(LOG_LEVEL_ERROR, "cannot reopen, the old file is used", errno);
-			rotate_failed = true;
-		}
-		free(path);
-	}
-	if (audit.failing || buf_len(&audit.out) > 0)
-		flush(NULL);
-}
-
-/* ---- messages -------------------------------------------------------------------------------- */
-
-static int
-on_auth(struct ipc_peer *p, struct ipc_in *in)
-{
-	struct ipc_audit_auth m;
-	struct buf b = BUF_INIT;
-
-	(void)p;
-	if (ipc_decode_audit_auth(in, &m) == -1)
-		return -1;
-	counts.auth++;
-	audit_record_auth(&b, &m);
-	audit_file_add(&audit, m.time_ms, "auth", buf_span(&b));
-	buf_clear(&b);
-	added();
-	return 0;
-}
-
-static int
-on_accept(struct ipc_peer *p, struct ipc_in *in)
-{
-	struct ipc_audit_accept m;
-	struct buf b = BUF_INIT;
-	int result;
-
-	(void)p;
-	if (ipc_decode_audit_accept(in, &m) == -1)
-		return -1;
-	result = audit_record_accept(&b, &m);
-	if (result == 0) {
-		counts.accept++;
-		audit_file_add(&audit, m.time_ms, "accept", buf_span(&b));
-		added();
-	}
-	buf_clear(&b);
-	return result;
-}
-
-static int
-on_note(struct ipc_peer *p, struct ipc_in *in)
-{
-	struct ipc_audit_note m;
-	struct buf b = BUF_INIT;
-	char kind[KIND_MAX + 1];
-
-	if (ipc_decode_audit_note(in, &m) == -1 || m.kind.n == 0 ||
-	    str_copy_span(kind, sizeof(kind), m.kind) == -1)
-		return -1;
-	counts.note++;
-	buf_add_str(&b, ",\"role\":\"");
-	buf_add_str(&b, role_name(ipc_peer_role(p)));
-	buf_add_byte(&b, '"');
-	audit_record_note(&b, &m);
-	audit_file_add(&audit, m.time_ms, kind, buf_span(&b));
-	buf_clear(&b);
-	added();
-	return 0;
-}
+static struct ev_turn leave_turn;
 
 static int
 on_ctl(struct ipc_peer *p, struct ipc_in *in)
@@ -174,14 +30,9 @@ on_ctl(struct ipc_peer *p, struct ipc_in *in)
 	(void)json_unpack(j, "{s:s}", "cmd", &cmd);
 	struct ipc_ctl_res r = {.request = m.request};
 	if (cmd != NULL && strcmp(cmd, "stats") == 0) {
-		buf_addf(&out,
-		    "{\"role\":\"ledger\",\"instance\":0,\"auth_records\":%" PRIu64
-		    ",\"accept_records\":%" PRIu64 ",\"note_records\":%" PRIu64
-		    ",\"written\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"waiting_bytes\":%zu"
-		    ",\"lost\":%" PRIu64 ",\"seq\":%" PRIu64 ",\"failing\":%s}",
-		    counts.auth, counts.accept, counts.note, audit.written, audit.out_records,
-		    buf_len(&audit.out), audit.dropped, audit.seq,
-		    audit.failing ? "true" : "false");
+		buf_add_str(&out, "{\"role\":\"ledger\",\"instance\":0");
+		ledger_audit_stats(&out);
+		buf_add_byte(&out, '}');
 	} else {
 		r.status = 2;
 		buf_add_str(&out, "{\"error\":\"ledger does not know this request\"}");
@@ -207,9 +58,7 @@ on_ctl_cancel(struct ipc_peer *p, struct ipc_in *in)
 static void
 leave(void)
 {
-	flush(NULL);
-	if (audit.failing)
-		log_audit(LOG_LEVEL_ERROR, "ended with records unwritten", errno);
+	ledger_audit_leave();
 	proc_exit(0);
 }
 
@@ -241,22 +90,7 @@ ledger_drain(bool hard)
 static int
 ledger_prepare(const struct conf *c, char *err, size_t errsize)
 {
-	const struct passwd *pw = NULL;
-	char user[64];
-
-	audit_file_init(&audit, c->audit->file);
-	if (audit.path == NULL)
-		return 0;
-	/* it must open the next file itself when this one was rotated away */
-	if (geteuid() == 0 &&
-	    str_printf(user, sizeof(user), "%s-ledger", c->server->user_prefix) == 0)
-		pw = getpwnam(user);
-	if (audit_file_open(&audit, pw == NULL ? (uid_t)-1 : pw->pw_uid,
-		pw == NULL ? (gid_t)-1 : pw->pw_gid, ev_wall_ms()) == -1) {
-		(void)str_printf(err, errsize, "audit file %s: %s", audit.path, strerror(errno));
-		return -1;
-	}
-	return 0;
+	return ledger_audit_prepare(c, err, errsize);
 }
 
 static int
@@ -265,66 +99,31 @@ ledger_start(const struct conf *c, char *err, size_t errsize)
 	(void)c;
 	(void)err;
 	(void)errsize;
-	flush(NULL); /* of a repair */
-	ev_timer_set(&tick_timer, TICK_MS, on_tick, NULL);
+	ledger_audit_start();
 	return 0;
 }
 
 static void
 ledger_reload(const struct conf *c)
 {
-	const char *path = c->audit->file;
-
-	if (path == NULL || audit.path == NULL) {
-		if (path == NULL && audit.path != NULL) {
-			flush(NULL);
-			audit_file_close(&audit);
-			audit_file_init(&audit, NULL);
-		} else if (path != NULL) {
-			audit_file_init(&audit, path);
-			if (audit_file_open(&audit, (uid_t)-1, (gid_t)-1, ev_wall_ms()) == -1) {
-				log_audit(LOG_LEVEL_ERROR,
-				    "cannot open, restart the service to begin the record", errno);
-				audit_file_close(&audit);
-				audit_file_init(&audit, NULL);
-			}
-		}
-		return;
-	}
-	if (strcmp(path, audit.path) == 0)
-		return; /* a rotated file is seen by the next tick */
-	/* the sandbox holds for the directories of the start only */
-	if (audit_file_switch(&audit, path, ev_wall_ms()) == -1)
-		log_audit(LOG_LEVEL_ERROR,
-		    "cannot open the new file, restart the service; the old one is used", errno);
-	else
-		log_audit(LOG_LEVEL_INFO, "opened", 0);
+	ledger_audit_reload(c);
 }
 
 static size_t
 ledger_paths(const struct conf *c, const char **rw, size_t max)
 {
-	static char dir[4001];
-	const char *slash;
+	const char *dir = ledger_audit_dir(c);
 
-	if (c->audit->file == NULL || max == 0)
-		return 0;
-	slash = strrchr(c->audit->file, '/');
-	if (slash == NULL)
-		(void)str_copy(dir, sizeof(dir), ".");
-	else if (slash == c->audit->file)
-		(void)str_copy(dir, sizeof(dir), "/");
-	else if (str_copy_span(dir, sizeof(dir),
-		     (struct span){c->audit->file, (size_t)(slash - c->audit->file)}) == -1)
+	if (dir[0] == '\0' || max == 0)
 		return 0;
 	rw[0] = dir;
 	return 1;
 }
 
 static const struct ipc_handler ledger_msgs[] = {
-    {IPC_AUDIT_AUTH, on_auth},
-    {IPC_AUDIT_ACCEPT, on_accept},
-    {IPC_AUDIT_NOTE, on_note},
+    {IPC_AUDIT_AUTH, ledger_audit_on_auth},
+    {IPC_AUDIT_ACCEPT, ledger_audit_on_accept},
+    {IPC_AUDIT_NOTE, ledger_audit_on_note},
     {IPC_CTL_REQ, on_ctl},
     {IPC_CTL_CANCEL, on_ctl_cancel},
     {IPC_NONE, NULL},
