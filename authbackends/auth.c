@@ -140,9 +140,16 @@ add_backends(struct buf *out)
 		buf_addf(out,
 		    ",\"asked\":%" PRIu64 ",\"accepted\":%" PRIu64 ",\"denied\":%" PRIu64
 		    ",\"unknown\":%" PRIu64 ",\"unavailable\":%" PRIu64
-		    ",\"workers\":%u,\"busy\":%u,\"waiting\":%zu,\"expired\":%zu}",
+		    ",\"workers\":%u,\"busy\":%u,\"waiting\":%zu,\"expired\":%zu",
 		    s[i].asked, s[i].accepted, s[i].denied, s[i].unknown, s[i].unavailable,
 		    ps.threads, ps.busy, ps.queued, ps.expired);
+		if (s[i].breaker.max != 0)
+			buf_addf(out,
+			    ",\"breaker\":\"%s\",\"breaker_opened\":%" PRIu64
+			    ",\"breaker_spared\":%" PRIu64,
+			    auth_breaker_state_name(s[i].breaker.state), s[i].breaker.opened,
+			    s[i].spared);
+		buf_add_byte(out, '}');
 	}
 	buf_add_byte(out, ']');
 }

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,8 @@ struct flow_job {
 	struct auth_job job;  /* first */
 	struct auth_run *run; /* NULL: nobody waits any more */
 	struct auth_source *source;
-	bool burn; /* only to take as long as a real check does */
+	bool burn;         /* only to take as long as a real check does */
+	atomic_bool begun; /* a worker has it */
 	enum verdict verdict;
 	struct auth_check check;
 };
@@ -63,6 +65,19 @@ auth_flow_verdict(const struct auth_seen *seen)
 	return seen->unavailable ? V_TEMP : V_PERM;
 }
 
+bool
+auth_source_serves(const struct auth_source *s, const struct conf_ou *ou)
+{
+	size_t i;
+
+	if (s->ous == NULL)
+		return true;
+	for (i = 0; ou != NULL && i < s->n_ous; i++)
+		if (s->ous[i] == ou)
+			return true;
+	return false;
+}
+
 static void run_on_timer(void *);
 static void run_ask(struct auth_run *);
 static void run_end(struct auth_run *);
@@ -106,6 +121,7 @@ job_work(struct auth_job *job)
 {
 	struct flow_job *j = (struct flow_job *)job;
 
+	atomic_store(&j->begun, true);
 	if (j->burn)
 		(void)passwd_hash_verify(j->check.dummy, &j->check.password);
 	else
@@ -133,14 +149,70 @@ count(struct auth_source *s, enum verdict v)
 	s->unavailable++;
 }
 
-/* Goes to the next backend that judges what the client gave; false: there is none. */
+static bool
+judges(const struct auth_source *s, enum auth_cred cred)
+{
+	return (s->kind->creds & CRED_BIT(cred)) != 0;
+}
+
+/* Goes to the next backend that judges what the client gave, for that name; false: none. */
 static bool
 run_next(struct auth_run *r, size_t from)
 {
 	for (r->pos = from; r->pos < r->flow->n; r->pos++)
-		if ((r->flow->chain[r->pos]->kind->creds & CRED_BIT(r->check.cred)) != 0)
+		if (judges(r->flow->chain[r->pos], r->check.cred) &&
+		    auth_source_serves(r->flow->chain[r->pos], r->ou))
 			return true;
 	return false;
+}
+
+/* A number for the name that is asked for: the breaker tells one name from several. */
+static uint64_t
+name_number(const struct auth_check *c)
+{
+	const char *p = c->address[0] != '\0' ? c->address : c->login;
+	uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+
+	for (; *p != '\0'; p++)
+		h = (h ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
+	return h;
+}
+
+static void
+log_breaker(const struct auth_source *s, const char *reason)
+{
+	bool open = s->breaker.state == BREAKER_OPEN;
+	struct log_line l;
+
+	log_begin(&l, open ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, EV_BACKEND);
+	log_str(&l, LK_BACKEND_NAME, s->title);
+	log_str(&l, LK_STATE, open ? "breaker open" : "breaker closed");
+	if (open) {
+		log_u64(&l, LK_COUNT, s->breaker.failures);
+		log_str(&l, LK_REASON, reason);
+	}
+	log_end(&l);
+}
+
+/* A backend was asked, and this is what came of it. */
+static void
+run_answered(struct auth_run *r, struct auth_source *s, enum verdict v)
+{
+	count(s, v);
+	if (auth_breaker_answer(
+		&s->breaker, r->pass, v == V_TEMP, name_number(&r->check), auth_clock_ms()))
+		log_breaker(s, r->check.reason);
+	r->pass = PASS_NO;
+}
+
+/* It was not asked after all: no worker had time. That is our trouble, not its. */
+static void
+run_not_asked(struct auth_run *r, struct auth_source *s, const char *why)
+{
+	count(s, V_TEMP);
+	auth_breaker_drop(&s->breaker, r->pass, auth_clock_ms());
+	r->pass = PASS_NO;
+	(void)str_copy(r->check.reason, sizeof(r->check.reason), why);
 }
 
 /* An answer is there: ends the walk (false) or lets it go on (true). */
@@ -149,10 +221,16 @@ run_take(struct auth_run *r, struct auth_source *s, enum verdict v)
 {
 	enum verdict final = V_TEMP;
 
-	count(s, v);
 	if (log_tracing(TRACE_AUTH))
 		log_trace(TRACE_AUTH, "backend %s: %s%s%s", s->title, verdict_name(v),
 		    r->check.reason[0] != '\0' ? ", " : "", r->check.reason);
+	if (r->on_step != NULL)
+		r->on_step(r, s, v, auth_clock_ms() - r->asked_ms, r->arg);
+	if (v == V_TEMP && r->temp_source == NULL) {
+		r->temp_source = s;
+		memcpy(r->temp_reason, r->check.reason, sizeof(r->temp_reason));
+	}
+	r->source = v == V_NEXT ? NULL : s;
 	if (auth_flow_judge(r->flow, s->knows_users, v, &r->seen, &final) == STEP_NEXT) {
 		if (run_next(r, r->pos + 1))
 			return true;
@@ -160,7 +238,10 @@ run_take(struct auth_run *r, struct auth_source *s, enum verdict v)
 		if (final == V_PERM && r->check.reason[0] == '\0')
 			(void)str_copy(r->check.reason, sizeof(r->check.reason), "unknown user");
 	}
-	r->source = v == V_NEXT ? NULL : s;
+	if (final == V_TEMP && v != V_TEMP) { /* C2: for the sake of one that was asked before */
+		r->source = r->temp_source;
+		memcpy(r->check.reason, r->temp_reason, sizeof(r->check.reason));
+	}
 	r->verdict = final;
 	return false;
 }
@@ -191,7 +272,9 @@ job_done(struct auth_job *job)
 	buf_add_span(&r->check.own, buf_span(&j->check.own));
 	buf_add_span(&r->check.trace, buf_span(&j->check.trace));
 	if (j->job.expired)
-		(void)str_copy(r->check.reason, sizeof(r->check.reason), "no worker in time");
+		run_not_asked(r, s, "no worker in time");
+	else
+		run_answered(r, s, v);
 	job_free(j);
 	if (run_take(r, s, v))
 		run_ask(r);
@@ -252,6 +335,7 @@ run_ask(struct auth_run *r)
 
 	do {
 		s = r->flow->chain[r->pos];
+		r->asked_ms = auth_clock_ms();
 		r->check.reason[0] = '\0';
 		r->check.name[0] = '\0';
 		r->check.hash[0] = '\0';
@@ -259,10 +343,17 @@ run_ask(struct auth_run *r)
 		buf_reset(&r->check.own);
 		had_dummy = r->check.dummy[0] != '\0';
 		v = V_TEMP;
-		if (s->kind->look == NULL || !s->kind->look(s->self, &r->check, &v)) {
+		r->pass = r->on_step != NULL ? PASS_NO : auth_breaker_ask(&s->breaker, r->asked_ms);
+		if (r->on_step == NULL && r->pass == PASS_NO) {
+			s->spared++;
+			(void)str_copy(r->check.reason, sizeof(r->check.reason), "breaker open");
+		} else if (s->kind->look != NULL && s->kind->look(s->self, &r->check, &v)) {
+			run_answered(r, s, v);
+		} else {
+			v = V_TEMP;
 			if (run_submit(r, s, false) == 0)
 				return;
-			(void)str_copy(r->check.reason, sizeof(r->check.reason), "no worker free");
+			run_not_asked(r, s, "no worker free");
 		}
 		if (!had_dummy && r->check.dummy[0] != '\0')
 			r->dummy_source = s;
@@ -275,16 +366,23 @@ run_on_timer(void *arg)
 {
 	struct auth_run *r = arg;
 	struct auth_source *s = r->flow->chain[r->pos < r->flow->n ? r->pos : r->flow->n - 1];
+	bool begun = r->job != NULL && atomic_load(&r->job->begun);
 
 	run_detach(r);
 	if (r->burning) {
 		run_finish(r, r->verdict);
 		return;
 	}
-	(void)str_copy(r->check.reason, sizeof(r->check.reason), "no answer in time");
+	if (begun) {
+		(void)str_copy(r->check.reason, sizeof(r->check.reason), "no answer in time");
+		run_answered(r, s, V_TEMP);
+	} else {
+		run_not_asked(r, s, "no worker in time");
+	}
 	/* a timer may fire a little before the clock says so */
 	if (auth_clock_ms() + 5 >= r->deadline_ms) {
-		count(s, V_TEMP);
+		if (r->on_step != NULL)
+			r->on_step(r, s, V_TEMP, auth_clock_ms() - r->asked_ms, r->arg);
 		r->source = s;
 		run_finish(r, V_TEMP);
 	} else if (run_take(r, s, V_TEMP)) {
@@ -292,6 +390,21 @@ run_on_timer(void *arg)
 	} else {
 		run_finish(r, r->verdict);
 	}
+}
+
+/* There is no backend to ask. S16: a name that none is there for is an unknown one. */
+static void
+run_nobody(struct auth_run *r)
+{
+	bool any = false;
+	size_t i;
+
+	for (i = 0; i < r->flow->n; i++)
+		any = any || judges(r->flow->chain[i], r->check.cred);
+	(void)str_copy(r->check.reason, sizeof(r->check.reason),
+	    any ? "no backend of the chain is for names of this domain"
+		: "no backend of the chain takes this kind of credentials");
+	run_finish(r, any ? V_PERM : V_TEMP);
 }
 
 void
@@ -302,21 +415,22 @@ auth_run_start(struct auth_run *r)
 	r->pos = 0;
 	r->seen = (struct auth_seen){false, false};
 	r->source = NULL;
+	r->temp_source = NULL;
 	r->dummy_source = NULL;
+	r->pass = PASS_NO;
 	r->started_ms = auth_clock_ms();
 	r->deadline_ms = r->started_ms + r->flow->deadline_ms;
-	if (!run_next(r, 0)) {
-		(void)str_copy(r->check.reason, sizeof(r->check.reason),
-		    "no backend of the chain takes this kind of credentials");
-		run_finish(r, V_TEMP);
-		return;
-	}
-	run_ask(r);
+	if (run_next(r, 0))
+		run_ask(r);
+	else
+		run_nobody(r);
 }
 
 void
 auth_run_clear(struct auth_run *r)
 {
+	if (r->running && !r->burning && r->pos < r->flow->n)
+		auth_breaker_drop(&r->flow->chain[r->pos]->breaker, r->pass, auth_clock_ms());
 	run_detach(r);
 	r->running = false;
 	secret_clear(&r->check.password);

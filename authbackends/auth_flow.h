@@ -2,6 +2,7 @@
 #ifndef SUBMITD_AUTH_FLOW_H
 #define SUBMITD_AUTH_FLOW_H
 
+#include "authbackends/auth_breaker.h"
 #include "authbackends/auth_worker.h"
 #include "authbackends/authbackend.h"
 #include "base/ev.h"
@@ -17,8 +18,13 @@ struct auth_source {
 	bool knows_users; /* S17, of this block: kind->knows() where there is one */
 	struct auth_pool *pool;
 	int64_t timeout_ms;
+	struct auth_breaker breaker; /* max 0: has none */
+	const struct conf_ou **ous;  /* S16: asked for their names only; NULL: for all */
+	size_t n_ous;
 	uint64_t asked, accepted, denied, unknown, unavailable;
+	uint64_t spared; /* not asked, because the breaker was open */
 };
+bool auth_source_serves(const struct auth_source *, const struct conf_ou *); /* NULL: of no ou */
 
 #define AUTH_CHAIN_MAX 20u
 struct auth_flow {
@@ -47,15 +53,22 @@ enum auth_step auth_flow_judge(const struct auth_flow *, bool knows_users, enum 
 enum verdict auth_flow_verdict(const struct auth_seen *);
 
 /*
- * One walk along a chain. The owner fills flow, check (the question), fn and arg,
- * and gets one call of fn from the loop, perhaps before auth_run_start() returns,
- * and never later than the flow's deadline.
+ * One walk along a chain. The owner fills flow, check (the question), ou, fn and
+ * arg, and gets one call of fn from the loop, perhaps before auth_run_start()
+ * returns, and never later than the flow's deadline.
  */
 struct auth_run {
 	const struct auth_flow *flow;
 	struct auth_check check;
+	const struct conf_ou *ou; /* that owns the domain of check.address, or NULL */
 	void (*fn)(struct auth_run *, void *arg);
 	void *arg;
+	/*
+	 * `submitctl auth-test` only, else NULL: called with the answer of each backend.
+	 * Breakers are then neither asked nor told.
+	 */
+	void (*on_step)(
+	    struct auth_run *, const struct auth_source *, enum verdict, int64_t ms, void *arg);
 	/* the answer */
 	enum verdict verdict;             /* V_OK, V_PERM or V_TEMP */
 	const struct auth_source *source; /* that decided, NULL when none did */
@@ -64,7 +77,10 @@ struct auth_run {
 	/* private */
 	size_t pos;
 	struct auth_seen seen;
-	int64_t started_ms, deadline_ms;
+	int64_t started_ms, asked_ms, deadline_ms;
+	enum breaker_pass pass;                /* of the backend that is being asked */
+	const struct auth_source *temp_source; /* the first that was unavailable, and why */
+	char temp_reason[AUTH_REASON_MAX];
 	struct flow_job *job;
 	struct auth_source *dummy_source;
 	struct ev_timer timer;

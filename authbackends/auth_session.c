@@ -307,9 +307,7 @@ session_ask(struct auth_session *s)
 		session_refuse(s, 454, "4.7.0", TEXT_TEMP, "the listener has no auth_flow");
 		return;
 	}
-	(void)str_copy(c->login, sizeof(c->login), auth_sasl_login(s->sasl));
-	if (policy_principal(s->conf, s->listener, c->login, c->address) == -1)
-		c->address[0] = '\0';
+	auth_setup_name(s->listener, auth_sasl_login(s->sasl), &s->run);
 	c->password = *password; /* moved */
 	*password = (struct secret){NULL, 0};
 	c->client = s->client;

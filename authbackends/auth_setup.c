@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "base/str.h"
+#include "policy/policy.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,39 @@ find_source(const char *title)
 	return NULL;
 }
 
+/* S16: a backend that any OU lists is asked for the names of those that list it. */
+static void
+add_ous(struct auth_source *s)
+{
+	size_t i, k;
+
+	for (i = 0; i < our_conf->n_ou; i++) {
+		const struct conf_ou *ou = &our_conf->ou_blocks[i];
+
+		for (k = 0; k < ou->backends.n; k++)
+			if (strcmp(ou->backends.v[k], s->title) == 0)
+				break;
+		if (k == ou->backends.n)
+			continue;
+		if (s->ous == NULL)
+			s->ous = xcallocarray(our_conf->n_ou, sizeof(*s->ous));
+		s->ous[s->n_ous++] = ou;
+	}
+}
+
+void
+auth_setup_name(const struct conf_listener *l, const char *login, struct auth_run *r)
+{
+	char *at;
+
+	(void)str_copy(r->check.login, sizeof(r->check.login), login);
+	r->ou = NULL;
+	if (policy_principal(our_conf, l, login, r->check.address) == -1)
+		r->check.address[0] = '\0';
+	else if ((at = strrchr(r->check.address, '@')) != NULL)
+		r->ou = conf_ou_of_domain(our_conf, at + 1);
+}
+
 static int
 add_source(const char *title, const struct conf_backend *b, char *err, size_t errsize)
 {
@@ -48,6 +82,11 @@ add_source(const char *title, const struct conf_backend *b, char *err, size_t er
 	}
 	s->title = title;
 	s->timeout_ms = b == NULL ? DEFAULT_TIMEOUT_MS : b->timeout;
+	/* what is ours alone is never away: a breaker would only make trouble worse */
+	if (b != NULL && s->kind->remote)
+		s->breaker = (struct auth_breaker){
+		    .max = (unsigned)b->breaker_failures, .pause_ms = b->breaker_pause};
+	add_ous(s);
 	if (s->kind->open(our_conf, b, &s->self, err, errsize) == -1)
 		return -1;
 	s->knows_users = s->kind->knows != NULL ? s->kind->knows(s->self) : s->kind->knows_users;
@@ -117,6 +156,7 @@ auth_setup_close(void)
 	for (i = 0; i < n_sources; i++) {
 		auth_pool_free(sources[i].pool);
 		sources[i].kind->close(sources[i].self);
+		free(sources[i].ous);
 	}
 	free(sources);
 	free(source_threads);

@@ -16,6 +16,8 @@ void auth_setup_close(void);
 /* NULL when the listener has no flow. */
 const struct auth_flow *auth_setup_flow(const struct conf_listener *);
 struct auth_source *auth_setup_sources(size_t *n);
+/* Who is asked for: fills the names of check, and ou. */
+void auth_setup_name(const struct conf_listener *, const char *login, struct auth_run *);
 
 /* Lets backends look whether their files changed; on_file hands on what was opened. */
 void auth_setup_tick(void (*want_file)(const char *path));

@@ -288,20 +288,32 @@ build_index_titles(struct conf_builder *b)
 	}
 }
 
+static bool
+names_internal(const struct conf_list *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (strcmp(l->v[i], "internal") == 0)
+			return true;
+	return false;
+}
+
 /* chain = { internal } needs no block: one more is made then. */
 static bool
 build_needs_internal(struct conf_builder *b)
 {
 	const struct conf *c = b->conf;
-	size_t i, j;
+	size_t i;
 	bool used = false;
 
 	for (i = 0; i < c->n_backend; i++)
 		if (strcmp(c->backend_blocks[i].title, "internal") == 0)
 			return false;
-	for (i = 0; i < c->n_auth_flow; i++)
-		for (j = 0; j < c->auth_flow_blocks[i].chain.n; j++)
-			used = used || strcmp(c->auth_flow_blocks[i].chain.v[j], "internal") == 0;
+	for (i = 0; i < c->n_auth_flow && !used; i++)
+		used = names_internal(&c->auth_flow_blocks[i].chain);
+	for (i = 0; i < c->n_ou && !used; i++)
+		used = names_internal(&c->ou_blocks[i].backends);
 	return used;
 }
 

@@ -118,17 +118,6 @@ check_log(struct conf_builder *b)
 }
 
 static void
-check_flow(struct conf_builder *b, const struct conf_auth_flow *x)
-{
-	if (x->fail_delay >= x->deadline)
-		conf_warn(b, CONF_WHERE(x, auth_flow, fail_delay),
-		    "auth_flow \"%s\": fail_delay is not shorter than deadline; refusals come only "
-		    "at "
-		    "the deadline",
-		    x->title);
-}
-
-static void
 check_ou(struct conf_builder *b, const struct conf_ou *x)
 {
 	char label[CONF_LABEL];
@@ -338,8 +327,6 @@ conf_check(struct conf_builder *b)
 	}
 	for (i = 0; i < c->n_backend; i++)
 		conf_check_backend(b, &c->backend_blocks[i]);
-	for (i = 0; i < c->n_auth_flow; i++)
-		check_flow(b, &c->auth_flow_blocks[i]);
 	for (i = 0; i < c->n_ou; i++)
 		check_ou(b, &c->ou_blocks[i]);
 	for (i = 0; i < c->n_user; i++)
@@ -347,6 +334,7 @@ conf_check(struct conf_builder *b)
 	for (i = 0; i < c->n_transport; i++)
 		check_transport(b, &c->transport_blocks[i]);
 	conf_check_listeners(b);
+	conf_check_flows(b);
 	check_domains(b);
 	check_unreferenced(b);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define TYPE(type) (1u << BACKEND_##type)
+#define LOCAL (TYPE(INTERNAL) | TYPE(FILE)) /* the others ask servers */
 
 /* The options that only some types have. */
 static const struct {
@@ -20,6 +21,8 @@ static const struct {
 } owned[] = {
     {CONF_OPT_backend_path, TYPE(FILE)},
     {CONF_OPT_backend_allow_plain, TYPE(FILE)},
+    {CONF_OPT_backend_breaker_failures, ~LOCAL},
+    {CONF_OPT_backend_breaker_pause, ~LOCAL},
 };
 
 /* "file" or "file, smtp". */

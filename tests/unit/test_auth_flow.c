@@ -209,6 +209,252 @@ test_s17(void **state)
 	}
 }
 
+/* S17 and C2 in other words: who is asked, and what comes of it. */
+static enum verdict
+by_the_book(const char *chain, bool stop_on_no, bool next_on_unavailable, char *asked)
+{
+	bool one_was_away = false;
+	size_t i;
+
+	memcpy(asked, "---", 4);
+	for (i = 0; i < 3; i++) {
+		char knows = chain[i * 3], said = chain[i * 3 + 1];
+
+		asked[i] = 'y';
+		if (said == 'o')
+			return V_OK;
+		if (said == 't' && !next_on_unavailable)
+			return V_TEMP;
+		if (said == 't')
+			one_was_away = true;
+		else if (knows == 'k' && said == 'p')
+			return V_PERM; /* somebody knew the user, and no option changes that */
+		else if (knows == 'a' && stop_on_no)
+			break;
+	}
+	return one_was_away ? V_TEMP : V_PERM;
+}
+
+/* All chains of three, with all options: 2048 of them. */
+static void
+test_all_chains(void **state)
+{
+	static const char knows[] = "ka", says[] = "opnt";
+	char chain[] = "?? ?? ??", asked[4];
+	unsigned n, i, left;
+
+	(void)state;
+	for (n = 0; n < 8 * 8 * 8 * 4; n++) {
+		bool stop = (n & 1) != 0, next = (n & 2) != 0;
+
+		for (i = 0, left = n >> 2; i < 3; i++, left >>= 3) {
+			chain[i * 3] = knows[left & 1];
+			chain[i * 3 + 1] = says[left >> 1 & 3];
+		}
+		enum verdict want = by_the_book(chain, stop, next, asked);
+		struct outcome o = walk(chain, stop, next, "");
+
+		if (o.verdict != want || strcmp(o.asked, asked) != 0)
+			fail_msg("%s stop %d next %d: %s, asked %s; wanted %s, %s", chain, stop,
+			    next, verdict_name(o.verdict), o.asked, verdict_name(want), asked);
+	}
+}
+
+/* One walk with what a test put together; the verdict. */
+static enum verdict
+ask(struct auth_flow *flow, const char *login, const struct conf_ou *ou, const char **reason)
+{
+	static char text[AUTH_REASON_MAX];
+	struct auth_run *r = xcallocarray(1, sizeof(*r));
+	bool done = false;
+	enum verdict v;
+
+	(void)str_copy(r->check.login, sizeof(r->check.login), login);
+	secret_set(&r->check.password, "secret", 6);
+	r->flow = flow;
+	r->ou = ou;
+	r->fn = on_answer;
+	r->arg = &done;
+	auth_run_start(r);
+	while (!done) {
+		ev_restart();
+		ev_run();
+	}
+	v = r->verdict;
+	(void)str_copy(text, sizeof(text), r->check.reason);
+	if (reason != NULL)
+		*reason = text;
+	auth_run_clear(r);
+	free(r);
+	return v;
+}
+
+/* S16: kept for two units; others and names without a unit are not asked. */
+static void
+test_units(void **state)
+{
+	static const struct conf_ou hq, plant, other;
+	const struct conf_ou *kept[] = {&hq, &plant};
+	struct fake f[2] = {{.does = 'o'}, {.does = 't'}};
+	struct auth_source s[2] = {
+	    {.title = "kept", .kind = &asking, .self = &f[0], .ous = kept, .n_ous = 2},
+	    {.title = "all", .kind = &asking, .self = &f[1]}};
+	struct auth_flow flow = {
+	    .title = "test", .chain = {&s[0], &s[1]}, .n = 2, .deadline_ms = 1000};
+	const char *reason;
+
+	(void)state;
+	assert_int_equal(ask(&flow, "a@hq", &hq, NULL), V_OK);
+	assert_int_equal(ask(&flow, "a@plant", &plant, NULL), V_OK);
+	assert_int_equal(s[1].asked, 0);
+	assert_int_equal(ask(&flow, "a@other", &other, NULL), V_TEMP);
+	assert_int_equal(ask(&flow, "a", NULL, NULL), V_TEMP);
+	assert_int_equal(s[0].asked, 2);
+	flow.n = 1; /* nobody is there for such a name: that is known, and no trouble */
+	assert_int_equal(ask(&flow, "a@other", &other, &reason), V_PERM);
+	assert_non_null(strstr(reason, "no backend of the chain is for names"));
+	f[0].does = 't';
+	assert_int_equal(ask(&flow, "a@other", &other, &reason), V_PERM);
+	assert_int_equal(s[0].asked, 2);
+}
+
+/* The reason of a temporary failure is that of the one that failed, not of the last one asked. */
+static void
+test_reason(void **state)
+{
+	struct fake f[2] = {{.does = 'H'}, {.does = 'p'}};
+	struct auth_source s[2] = {{.title = "hangs",
+				       .kind = &asking,
+				       .self = &f[0],
+				       .pool = auth_pool_new(1, 4),
+				       .timeout_ms = 50},
+	    {.title = "says no", .kind = &asking, .self = &f[1]}};
+	struct auth_flow flow = {.title = "test",
+	    .chain = {&s[0], &s[1]},
+	    .n = 2,
+	    .deadline_ms = 5000,
+	    .next_on_unavailable = true};
+	const char *reason;
+
+	(void)state;
+	assert_int_equal(ask(&flow, "alice", NULL, &reason), V_TEMP);
+	assert_string_equal(reason, "no answer in time");
+	auth_pool_free(s[0].pool);
+}
+
+/* C2: a backend that hangs costs its timeout a few times, then nothing, until a probe is answered.
+ */
+static void
+test_breaker(void **state)
+{
+	struct fake f = {.does = 'H'};
+	struct auth_source s = {.title = "hangs",
+	    .kind = &asking,
+	    .self = &f,
+	    .pool = auth_pool_new(8, 16),
+	    .timeout_ms = 40,
+	    .breaker = {.max = 3, .pause_ms = 60000}};
+	struct auth_flow flow = {
+	    .title = "test", .chain = {&s}, .n = 1, .deadline_ms = 5000, .stop_on_no = true};
+	const char *reason;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 3; i++)
+		assert_int_equal(ask(&flow, i == 1 ? "bob" : "alice", NULL, &reason), V_TEMP);
+	assert_string_equal(reason, "no answer in time");
+	assert_int_equal(s.breaker.state, BREAKER_OPEN);
+	assert_int_equal(ask(&flow, "alice", NULL, &reason), V_TEMP);
+	assert_string_equal(reason, "breaker open");
+	assert_int_equal(s.spared, 1);
+	assert_int_equal(s.asked, 3);
+	s.breaker.until_ms = 0; /* the pause is over */
+	f.does = 'P';
+	assert_int_equal(ask(&flow, "alice", NULL, &reason), V_PERM); /* a no is an answer */
+	assert_int_equal(s.breaker.state, BREAKER_CLOSED);
+	auth_pool_free(s.pool);
+}
+
+/* The chain's deadline counts for the one that was waited for, and only for it. */
+static void
+test_breaker_deadline(void **state)
+{
+	struct fake f[2] = {{.does = 'n'}, {.does = 'H'}};
+	struct auth_source s[2] = {{.title = "quick",
+				       .kind = &knowing,
+				       .knows_users = true,
+				       .self = &f[0],
+				       .breaker = {.max = 1, .pause_ms = 60000}},
+	    {.title = "hangs",
+		.kind = &asking,
+		.self = &f[1],
+		.pool = auth_pool_new(4, 4),
+		.timeout_ms = 9000,
+		.breaker = {.max = 2, .pause_ms = 60000}}};
+	struct auth_flow flow = {
+	    .title = "test", .chain = {&s[0], &s[1]}, .n = 2, .deadline_ms = 60};
+
+	(void)state;
+	assert_int_equal(ask(&flow, "alice", NULL, NULL), V_TEMP);
+	assert_int_equal(ask(&flow, "bob", NULL, NULL), V_TEMP);
+	assert_int_equal(s[0].breaker.state, BREAKER_CLOSED);
+	assert_int_equal(s[1].breaker.state, BREAKER_OPEN);
+	auth_pool_free(s[1].pool);
+}
+
+/* A full house is our trouble: questions that no worker took say nothing about the backend. */
+static void
+test_breaker_busy(void **state)
+{
+	struct fake f = {.does = 'O'};
+	struct auth_source s = {.title = "busy",
+	    .kind = &asking,
+	    .self = &f,
+	    .pool = auth_pool_new(1, 0),
+	    .timeout_ms = 1000,
+	    .breaker = {.max = 1, .pause_ms = 60000}};
+	struct auth_flow flow = {.title = "test", .chain = {&s}, .n = 1, .deadline_ms = 1000};
+	const char *reason;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		assert_int_equal(ask(&flow, i == 1 ? "bob" : "alice", NULL, &reason), V_TEMP);
+	assert_string_equal(reason, "no worker free");
+	assert_int_equal(s.breaker.state, BREAKER_CLOSED);
+	auth_pool_free(s.pool);
+}
+
+/* A walk that is forgotten while it is the probe makes room for the next one. */
+static void
+test_breaker_forgotten(void **state)
+{
+	struct fake f = {.does = 'H'};
+	struct auth_source s = {.title = "hangs",
+	    .kind = &asking,
+	    .self = &f,
+	    .pool = auth_pool_new(1, 4),
+	    .timeout_ms = 1000,
+	    .breaker = {.max = 1, .pause_ms = 60000, .state = BREAKER_OPEN}};
+	struct auth_flow flow = {.title = "test", .chain = {&s}, .n = 1, .deadline_ms = 1000};
+	struct auth_run *r = xcallocarray(1, sizeof(*r));
+	bool done = false;
+	int64_t left;
+
+	(void)state;
+	secret_set(&r->check.password, "secret", 6);
+	r->flow = &flow;
+	r->fn = on_answer;
+	r->arg = &done;
+	auth_run_start(r);
+	assert_int_equal(s.breaker.state, BREAKER_HALF_OPEN);
+	auth_run_clear(r);
+	assert_int_equal(auth_breaker_peek(&s.breaker, auth_clock_ms(), &left), PASS_PROBE);
+	auth_pool_free(s.pool);
+	assert_false(done);
+	free(r);
+}
+
 /* DESIGN promise 4: the answer is there by the deadline, whatever hangs. */
 static void
 test_deadline(void **state)
@@ -247,6 +493,7 @@ test_speed(void **state)
 	struct fake fake = {.does = 'O'};
 	struct auth_source source = {.title = "fake",
 	    .kind = &knowing,
+	    .knows_users = true,
 	    .self = &fake,
 	    .pool = auth_pool_new(2, 1000),
 	    .timeout_ms = 5000};
@@ -299,6 +546,13 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_s17),
+	    cmocka_unit_test(test_all_chains),
+	    cmocka_unit_test(test_units),
+	    cmocka_unit_test(test_reason),
+	    cmocka_unit_test(test_breaker),
+	    cmocka_unit_test(test_breaker_deadline),
+	    cmocka_unit_test(test_breaker_busy),
+	    cmocka_unit_test(test_breaker_forgotten),
 	    cmocka_unit_test(test_deadline),
 	    cmocka_unit_test(test_dummy),
 	    cmocka_unit_test(test_speed),
