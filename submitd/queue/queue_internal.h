@@ -35,7 +35,7 @@
 #define FETCH_BYTES (8u << 20) /* and their bodies */
 #define JOBS_PER_DELIVER 1000u
 #define JOBS_PER_CONN 4u
-#define EXPIRE_PAGE 200u
+#define WAITING_PAGE 200u
 #define PRUNE_PAGE 500u
 #define WAL_PAGES 16000u
 #define QID_RESERVE 100000u
@@ -129,8 +129,9 @@ struct qdest {
 	unsigned n_jobs, n_ready, n_sent;
 	bool on_ring;
 	bool db_more; /* rows may be due */
-	bool fetching, settling, expiring;
-	int64_t next_look; /* when the next row will be due */
+	bool fetching, settling;
+	bool sweep_due, sweeping; /* queue_waiting.c looks for messages that wait too long */
+	int64_t next_look;        /* when the next row will be due */
 	uint32_t fails;
 	int64_t retry_at; /* wall clock; 0: no backoff */
 	char *reason;     /* why it waits */
@@ -291,7 +292,8 @@ struct qop_dest { /* backoff, settle */
 	int64_t next_due; /* out */
 };
 
-struct qop_expire {
+/* Given up, or told of: what waits behind a destination that cannot be reached. */
+struct qop_waiting {
 	struct qop op;
 	uint64_t dest;
 	struct retry_rule rule;
@@ -301,6 +303,7 @@ struct qop_expire {
 	size_t n_busy;
 	char *transport, *name, *reason;
 	unsigned n_expired; /* out */
+	bool more;          /* out: there may be further senders to be told of the delay */
 	struct qowed *owed;
 	size_t n_owed;
 };
@@ -517,8 +520,9 @@ void queue_prune(struct queue *);
 /* queue_result.c */
 int queue_on_job_res(struct ipc_peer *, struct ipc_in *);
 
-/* queue_expire.c */
-void queue_expire(struct queue *, struct qdest *, const struct conf_transport *);
+/* queue_waiting.c */
+/* When sweep_due, and as soon as nothing of it is being read. */
+void queue_waiting_sweep(struct queue *, struct qdest *);
 
 /* queue_dsn.c */
 void queue_report(struct queue *, uint64_t msg, uint32_t n_env);
@@ -527,7 +531,7 @@ void queue_reports_run(struct queue *);
 void queue_reports_recover(struct queue *);
 
 /* queue_action.c */
-/* Ends all waiting and held recipients of an envelope; shared with queue_expire.c. */
+/* Ends all waiting and held recipients of an envelope; shared with queue_waiting.c. */
 struct qend {
 	enum outcome outcome;
 	bool discard;      /* nobody is told */
