@@ -50,9 +50,19 @@ struct queue;
 struct qdest;
 struct qdeliver;
 
+/*
+ * Which front: the supervisor says so when it connects us, so no front can be another. It
+ * stays when its socket breaks and is made anew; a restarted one has the same.
+ */
+struct qowner {
+	unsigned instance;
+	uint64_t generation;
+};
+
 struct qfile {
 	struct uuid mid;
 	struct ipc_peer *peer;
+	struct qowner owner;
 };
 
 /* ---- messages and jobs ----------------------------------------------------------------------- */
@@ -83,6 +93,7 @@ struct qmsg {
 	size_t offer_bytes; /* what it counts against OFFER_BYTES */
 	/* while it is offered and committed */
 	struct ipc_peer *from; /* NULL: the front is gone */
+	struct qowner owner;   /* only it may go on with the offer, or repeat it */
 	struct qmsg *next_by_mid;
 	bool committing;
 };
@@ -475,14 +486,26 @@ uint64_t queue_take_ids(uint64_t *counter, uint64_t n);
 extern const struct qop_class queue_accept_class;
 int queue_on_offer(struct ipc_peer *, struct ipc_in *);
 int queue_on_more(struct ipc_peer *, struct ipc_in *);
-int queue_on_body_open(struct ipc_peer *, struct ipc_in *);
-int queue_on_body_drop(struct ipc_peer *, struct ipc_in *);
 void queue_front_down(struct queue *, struct ipc_peer *);
-bool queue_file_is_open(const struct queue *, const struct uuid *);
+/* Being offered or committed; NULL: no such. */
+struct qmsg *queue_offer_find(struct queue *, const struct uuid *);
+int queue_take_mid(struct span, struct uuid *out);
+struct qowner qowner_of(const struct ipc_peer *);
+bool qowner_is(const struct qowner *, const struct ipc_peer *);
 struct qmsg *qmsg_new(const struct uuid *);
 void qmsg_unref(struct queue *, struct qmsg *);
 /* Groups the recipients by transport and destination; gives ids. */
 void qmsg_group(struct queue *, struct qmsg *);
+
+/* queue_file.c */
+int queue_on_body_open(struct ipc_peer *, struct ipc_in *);
+int queue_on_body_drop(struct ipc_peer *, struct ipc_in *);
+bool queue_file_is_open(const struct queue *, const struct uuid *);
+/* It is open, and another front's. */
+bool queue_file_is_foreign(const struct queue *, const struct uuid *, const struct ipc_peer *);
+void queue_file_forget(struct queue *, const struct uuid *);
+/* What it was writing nobody can finish. */
+void queue_file_front_down(struct queue *, const struct ipc_peer *);
 
 /* queue_sched.c */
 void queue_sched_init(struct queue *);
