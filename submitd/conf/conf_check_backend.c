@@ -20,9 +20,21 @@ static const struct {
 	unsigned types;
 } owned[] = {
     {CONF_OPT_backend_path, TYPE(FILE)},
-    {CONF_OPT_backend_allow_plain, TYPE(FILE)},
     {CONF_OPT_backend_breaker_failures, ~LOCAL},
     {CONF_OPT_backend_breaker_pause, ~LOCAL},
+    {CONF_OPT_backend_allow_plain, TYPE(FILE) | TYPE(HTTP)},
+    {CONF_OPT_backend_ca_file, TYPE(HTTP)},
+    {CONF_OPT_backend_url, TYPE(HTTP)},
+    {CONF_OPT_backend_method, TYPE(HTTP)},
+    {CONF_OPT_backend_auth, TYPE(HTTP)},
+    {CONF_OPT_backend_content_type, TYPE(HTTP)},
+    {CONF_OPT_backend_body, TYPE(HTTP)},
+    {CONF_OPT_backend_expect, TYPE(HTTP)},
+    {CONF_OPT_backend_expect_newline, TYPE(HTTP)},
+    {CONF_OPT_backend_expect_field, TYPE(HTTP)},
+    {CONF_OPT_backend_expect_status, TYPE(HTTP)},
+    {CONF_OPT_backend_user_field, TYPE(HTTP)},
+    {CONF_OPT_backend_addresses_field, TYPE(HTTP)},
 };
 
 /* "file" or "file, smtp". */
@@ -82,6 +94,7 @@ check_file(struct conf_builder *b, const struct conf_backend *x, const char *lab
 static void (*const checks[])(struct conf_builder *, const struct conf_backend *, const char *) = {
     [BACKEND_INTERNAL] = check_internal,
     [BACKEND_FILE] = check_file,
+    [BACKEND_HTTP] = conf_check_backend_http,
 };
 
 void

@@ -158,12 +158,40 @@ files_check_server(struct conf_findings *f, const struct conf *c)
 		    "server: control = \"%s\" is something else than a socket", s->control);
 }
 
+/* One file of certificates, as OpenSSL reads it. */
+static void
+files_check_ca(
+    struct conf_findings *f, struct conf_where where, const char *label, const char *path)
+{
+	char err[256] = "";
+	SSL_CTX *ctx;
+
+	if (path == NULL)
+		return;
+	ctx = tls_client_new(path, true, err, sizeof err);
+	if (ctx == NULL)
+		conf_findings_add(f, true, where, "%s: ca_file: %s: %s", label, path, err);
+	SSL_CTX_free(ctx);
+}
+
+static void
+files_check_backend(struct conf_findings *f, const struct conf_backend *b)
+{
+	struct buf text = BUF_INIT;
+	char label[CONF_LABEL];
+
+	conf_label(CONF_BLOCK_backend, b->title, NULL, label);
+	if (b->path != NULL && files_read(f, CONF_WHERE(b, backend, path), label, "path", b->path,
+				   CONF_FILE_MAX, &text) == 0)
+		files_check_mode(f, CONF_WHERE(b, backend, path), label, "path", b->path);
+	buf_wipe(&text);
+	files_check_ca(f, CONF_WHERE(b, backend, ca_file), label, b->ca_file);
+}
+
 void
 conf_check_files(const struct conf *c, struct conf_findings *f)
 {
-	struct buf text = BUF_INIT;
-	char label[CONF_LABEL], err[256] = "";
-	SSL_CTX *ctx;
+	char label[CONF_LABEL];
 	size_t i;
 
 	files_check_server(f, c);
@@ -176,28 +204,14 @@ conf_check_files(const struct conf *c, struct conf_findings *f)
 		    f, CONF_WHERE(c->audit, audit, file), "audit", "file", c->audit->file);
 	for (i = 0; i < c->n_tls; i++)
 		files_check_tls(f, &c->tls_blocks[i]);
-	for (i = 0; i < c->n_backend; i++) {
-		const struct conf_backend *b = &c->backend_blocks[i];
-
-		if (b->path == NULL)
-			continue;
-		conf_label(CONF_BLOCK_backend, b->title, NULL, label);
-		if (files_read(f, CONF_WHERE(b, backend, path), label, "path", b->path,
-			CONF_FILE_MAX, &text) == 0)
-			files_check_mode(f, CONF_WHERE(b, backend, path), label, "path", b->path);
-		buf_wipe(&text);
-	}
+	for (i = 0; i < c->n_backend; i++)
+		files_check_backend(f, &c->backend_blocks[i]);
 	for (i = 0; i < c->n_user && i < SECRET_FILES_MAX; i++)
 		files_check_user(f, &c->user_blocks[i]);
 	for (i = 0; i < c->n_transport; i++) {
 		const struct conf_transport *t = &c->transport_blocks[i];
 
-		if (t->ca_file == NULL)
-			continue;
-		ctx = tls_client_new(t->ca_file, true, err, sizeof err);
-		if (ctx == NULL)
-			conf_findings_add(f, true, CONF_WHERE(t, transport, ca_file),
-			    "transport \"%s\": ca_file: %s: %s", t->title, t->ca_file, err);
-		SSL_CTX_free(ctx);
+		conf_label(CONF_BLOCK_transport, t->title, NULL, label);
+		files_check_ca(f, CONF_WHERE(t, transport, ca_file), label, t->ca_file);
 	}
 }

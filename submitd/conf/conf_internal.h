@@ -238,6 +238,8 @@ void conf_check(struct conf_builder *);           /* conf_check.c */
 void conf_check_listeners(struct conf_builder *); /* conf_check_listener.c */
 void conf_check_backend(struct conf_builder *, const struct conf_backend *);
 void conf_check_flows(struct conf_builder *); /* conf_check_flow.c: chains, backends of units */
+/* conf_check_http.c: backends that ask an HTTP server */
+void conf_check_backend_http(struct conf_builder *, const struct conf_backend *, const char *label);
 /* conf_check.c: an error when the path (NULL is fine) does not begin with a slash. */
 void conf_check_absolute(struct conf_builder *, struct conf_where, const char *label,
     const char *option, const char *path);

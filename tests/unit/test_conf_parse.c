@@ -190,7 +190,7 @@ test_language_to_come(void **state)
 	    "name "
 	    "stands in ou blocks\n",
 	    ":60: error: unknown block ldap\n",
-	    ":66: error: backend \"ad\": type = \"ldap\" is unknown; write internal or file\n",
+	    ":66: error: backend \"ad\": type = \"ldap\" is unknown; write internal",
 	    ":80: error: ou \"hq\": unknown option admins\n",
 	    ":97: error: user \"printers@example.com\": unknown option recipients\n",
 	    ":103: error: domain \"example.com\": unknown option recipient_flow\n",
