@@ -6,6 +6,7 @@
  */
 #include "proc.h"
 
+#include "authbackends/auth_mechs.h"
 #include "authbackends/auth_report.h"
 #include "authbackends/auth_sasl.h"
 #include "authbackends/auth_session.h"
@@ -32,24 +33,25 @@ static void
 send_mechs(struct ipc_peer *front, void *arg)
 {
 	const struct conf *c = proc_conf();
-	struct buf mechs = BUF_INIT;
+	struct buf clear = BUF_INIT, encrypted = BUF_INIT;
 	size_t i;
 
 	(void)arg;
-	auth_sasl_mechs(true, &mechs);
 	for (i = 0; i < c->n_listener; i++) {
 		const struct conf_listener *l = &c->listener_blocks[i];
-		bool any = l->auth != LISTENER_AUTH_OFF && auth_setup_flow(l) != NULL;
+		const struct auth_flow *f = auth_setup_flow(l);
 		struct ipc_auth_mechs m = {.listener = span_of(l->title)};
 
-		/* S1: in clear only where the listener says so */
-		if (any)
-			m.encrypted = buf_span(&mechs);
-		if (any && l->auth == LISTENER_AUTH_ON)
-			m.clear = buf_span(&mechs);
+		buf_reset(&clear);
+		buf_reset(&encrypted);
+		auth_mechs_list(auth_mechs_offered(l, f, false), &clear);
+		auth_mechs_list(auth_mechs_offered(l, f, true), &encrypted);
+		m.clear = buf_span(&clear);
+		m.encrypted = buf_span(&encrypted);
 		(void)ipc_send_auth_mechs(front, -1, &m);
 	}
-	buf_clear(&mechs);
+	buf_clear(&clear);
+	buf_clear(&encrypted);
 }
 
 /* ---- leaving --------------------------------------------------------------------------------- */

@@ -2,30 +2,25 @@
 #ifndef SUBMITD_AUTH_SASL_H
 #define SUBMITD_AUTH_SASL_H
 
+#include "authbackends/auth_mechs.h"
 #include "base/buf.h"
 #include "base/secret.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /*
- * The server side of SASL by Cyrus SASL, PLAIN and LOGIN. Our verifier takes name
- * and password out of the library and always tells it "no": whether they are
- * right is asked of the backends afterwards, so that no answer of the library can
- * let anybody in, and none of its calls blocks. Only the loop's thread.
+ * The server side of SASL. What a client sends is looked at and taken apart here;
+ * whether it is right is asked of the backends afterwards. Nothing blocks. Only the
+ * loop's thread.
  */
 
 /* Loads the plug-ins; still with the supervisor's rights. Reads no configuration of the system. */
 int auth_sasl_open(const char *hostname, char *err, size_t errsize);
 void auth_sasl_done(void);
 
-/* What may be offered, blank separated; secure: behind TLS, or the listener allows AUTH in clear.
- */
-void auth_sasl_mechs(bool secure, struct buf *out);
-
 enum sasl_outcome {
 	SASL_OUT_CHALLENGE = 0,   /* send auth_sasl_challenge() */
-	SASL_OUT_CREDENTIALS = 1, /* name and password are there: ask the backends */
+	SASL_OUT_CREDENTIALS = 1, /* name and password, or token, are there: ask the backends */
 	SASL_OUT_MALFORMED = 2,   /* 501: not a message of that mechanism */
 	SASL_OUT_REFUSED = 3,     /* 535: not taken, whatever a backend would say */
 	SASL_OUT_NO_MECH = 4,     /* 504 */
@@ -33,18 +28,25 @@ enum sasl_outcome {
 };
 
 struct auth_sasl;
-struct auth_sasl *auth_sasl_new(bool secure); /* NULL: out of resources */
-void auth_sasl_free(struct auth_sasl *);      /* NULL is fine; wipes */
+struct auth_sasl *auth_sasl_new(unsigned mechs); /* MECH_BIT()s of what may be chosen */
+void auth_sasl_free(struct auth_sasl *);         /* NULL is fine; wipes */
 /* initial NULL: none was sent. One start, then steps while the outcome is SASL_OUT_CHALLENGE. */
 enum sasl_outcome auth_sasl_start(struct auth_sasl *, struct span mech, const struct span *initial);
 enum sasl_outcome auth_sasl_step(struct auth_sasl *, struct span response);
 struct span auth_sasl_challenge(const struct auth_sasl *);
 
-const char *auth_sasl_mech(const struct auth_sasl *); /* "PLAIN", "LOGIN" or "" */
+/*
+ * What a client of that mechanism is told, as a challenge, before it gets its 535; it
+ * answers with anything. Empty: it gets the 535 at once. Static.
+ */
+struct span auth_sasl_refusal(const struct auth_sasl *);
+
+const char *auth_sasl_mech(const struct auth_sasl *); /* "PLAIN", "LOGIN" and so on, or "" */
+enum auth_cred auth_sasl_cred(const struct auth_sasl *);
 /* The name as given, "" when there was none that could be shown (then it is only counted). */
 const char *auth_sasl_login(const struct auth_sasl *);
 const char *auth_sasl_authzid(const struct auth_sasl *);
 const char *auth_sasl_reason(const struct auth_sasl *); /* of a bad outcome, or "" */
-struct secret *auth_sasl_password(struct auth_sasl *);
+struct secret *auth_sasl_password(struct auth_sasl *);  /* or the token */
 
 #endif

@@ -38,6 +38,7 @@ struct auth_session {
 	struct auth_sasl *sasl;
 	struct auth_run run;
 	bool running;
+	bool told; /* recorded and refused by a challenge: the client's answer gets the 535 */
 	int64_t asked_ms; /* when the last octets came: a no is counted from here */
 	int64_t reply_ms; /* not to be answered before */
 	struct ev_timer timer;
@@ -48,6 +49,7 @@ struct auth_session {
 	const char *reason;
 	char reason_text[AUTH_REASON_MAX];
 	struct status status;
+	char offered_text[160];
 	char principal[ADDR_TEXT];
 	const char *ou, *backend;
 	bool name_known;
@@ -97,13 +99,16 @@ static void
 session_reply(struct auth_session *s)
 {
 	bool ok = s->verdict == V_OK;
+	const char *login = s->sasl == NULL ? "" : auth_sasl_login(s->sasl);
 	struct ipc_auth_res m = {
 	    .sid = s->sid,
 	    .verdict = (uint8_t)s->verdict,
 	    .code = s->code,
 	    .esc = span_of(s->esc),
 	    .text = span_of(s->text),
-	    .login = span_of(ok ? auth_sasl_login(s->sasl) : ""),
+	    .login = span_of(!ok                ? ""
+			     : login[0] == '\0' ? s->principal
+						: login),
 	    .principal = span_of(ok ? s->principal : ""),
 	    .ou = span_of(ok ? s->ou : ""),
 	    .backend = span_of(ok ? s->backend : ""),
@@ -112,6 +117,24 @@ session_reply(struct auth_session *s)
 	};
 
 	(void)ipc_send_auth_res(s->peer, -1, &m);
+}
+
+static void
+session_challenge(struct auth_session *s, struct span challenge)
+{
+	struct ipc_auth_res m = {.sid = s->sid, .more = 1, .challenge = challenge, .code = 334};
+
+	(void)ipc_send_auth_res(s->peer, -1, &m);
+}
+
+/* Nothing is left but the reply. */
+static void
+session_on_answered(void *arg)
+{
+	struct auth_session *s = arg;
+
+	session_reply(s);
+	session_free(s);
 }
 
 static void
@@ -124,8 +147,13 @@ session_on_delay(void *arg)
 		ev_timer_set(&s->timer, wait, session_on_delay, s);
 		return;
 	}
-	session_reply(s);
-	session_free(s);
+	if (s->code == 535 && s->sasl != NULL && auth_sasl_refusal(s->sasl).n > 0) {
+		s->told = true;
+		session_challenge(s, auth_sasl_refusal(s->sasl));
+		ev_timer_set(&s->timer, EXCHANGE_MS, session_on_answered, s);
+		return;
+	}
+	session_on_answered(s);
 }
 
 static void
@@ -206,57 +234,12 @@ session_deny(struct auth_session *s, const char *reason)
 	session_refuse(s, 535, "5.7.8", TEXT_DENIED, reason);
 }
 
-/* Who it is: the backend's own spelling, else the login. -1: there is no such form. */
-static int
-session_principal(struct auth_session *s)
-{
-	const char *name = s->run.check.name;
-
-	if (name[0] == '\0')
-		name = auth_sasl_login(s->sasl);
-	if (policy_principal(s->conf, s->listener, name, s->principal) == -1)
-		return -1;
-	const struct conf_ou *ou = policy_principal_ou(s->conf, s->principal);
-	s->ou = ou == NULL ? "" : ou->title;
-	return 0;
-}
-
-static void
-session_on_answer(struct auth_run *r, void *arg)
-{
-	struct auth_session *s = arg;
-
-	s->running = false;
-	s->name_known = r->user_known;
-	s->backend = r->source == NULL ? "" : r->source->title;
-	(void)str_copy(s->reason_text, sizeof(s->reason_text), r->check.reason);
-	switch (r->verdict) {
-	case V_OK:
-		if (session_principal(s) == -1) {
-			session_deny(s, "the name has no form as an address");
-			return;
-		}
-		s->verdict = V_OK;
-		s->code = 235;
-		s->esc = "2.7.0";
-		s->text = TEXT_OK;
-		s->reason = "";
-		session_end(s);
-		return;
-	case V_PERM:
-	case V_NEXT:
-		session_deny(s, s->reason_text);
-		return;
-	case V_TEMP:
-	case V__MAX:
-		break;
-	}
-	session_refuse(s, 454, "4.7.0", TEXT_TEMP, s->reason_text);
-}
-
-/* S1, S14, S15, C4: before any backend is asked. True: refused, and answered. */
+/*
+ * S1, S14, S15, C4: before any backend is asked, where the client claims a name; else once
+ * it is known. True: refused, and answered.
+ */
 static bool
-session_refused_by_rule(struct auth_session *s)
+session_refused_by_rule(struct auth_session *s, const char *login)
 {
 	struct facts f = {
 	    .stage = AT_AUTH,
@@ -267,7 +250,7 @@ session_refused_by_rule(struct auth_session *s)
 	    .tls = s->tls,
 	    .tls_version = s->tls_version,
 	    .tls_cipher = s->tls_cipher,
-	    .login = auth_sasl_login(s->sasl),
+	    .login = login[0] == '\0' ? NULL : login,
 	    .mech = auth_sasl_mech(s->sasl),
 	};
 	struct policy_result *r = xcallocarray(1, sizeof(*r));
@@ -293,7 +276,91 @@ session_refused_by_rule(struct auth_session *s)
 	return true;
 }
 
-/* Name and password are there. */
+/*
+ * Who it is: the backend's own spelling, else the login. A token says by itself whose it
+ * is: its backend must tell, and a name that the client claims must be that one (RFC 7628,
+ * 3.1). V_OK, else why not in *why.
+ */
+static enum verdict
+session_principal(struct auth_session *s, const char **why)
+{
+	const char *login = auth_sasl_login(s->sasl), *name = s->run.check.name;
+	bool token = s->run.check.cred == CRED_TOKEN;
+	char claimed[ADDR_TEXT];
+
+	if (token && name[0] == '\0') {
+		*why = "the backend does not say whose token it is";
+		return V_TEMP;
+	}
+	if (policy_principal(s->conf, s->listener, name[0] == '\0' ? login : name, s->principal) ==
+	    -1) {
+		*why = "the name has no form as an address";
+		return V_PERM;
+	}
+	if (token && login[0] != '\0' &&
+	    (policy_principal(s->conf, s->listener, login, claimed) == -1 ||
+		!str_eq_nocase(claimed, s->principal))) {
+		*why = "the token is another user's";
+		return V_PERM;
+	}
+	const struct conf_ou *ou = policy_principal_ou(s->conf, s->principal);
+	s->ou = ou == NULL ? "" : ou->title;
+	return V_OK;
+}
+
+static void
+session_accept(struct auth_session *s)
+{
+	const char *why = "";
+
+	switch (session_principal(s, &why)) {
+	case V_OK:
+		break;
+	case V_PERM:
+	case V_NEXT:
+		session_deny(s, why);
+		return;
+	case V_TEMP:
+	case V__MAX:
+		session_refuse(s, 454, "4.7.0", TEXT_TEMP, why);
+		return;
+	}
+	/* whom the client did not name is known only now: the rules have not seen him */
+	if (auth_sasl_login(s->sasl)[0] == '\0' && session_refused_by_rule(s, s->principal))
+		return;
+	s->verdict = V_OK;
+	s->code = 235;
+	s->esc = "2.7.0";
+	s->text = TEXT_OK;
+	s->reason = "";
+	session_end(s);
+}
+
+static void
+session_on_answer(struct auth_run *r, void *arg)
+{
+	struct auth_session *s = arg;
+
+	s->running = false;
+	s->name_known = r->user_known;
+	s->backend = r->source == NULL ? "" : r->source->title;
+	(void)str_copy(s->reason_text, sizeof(s->reason_text), r->check.reason);
+	switch (r->verdict) {
+	case V_OK:
+		session_accept(s);
+		return;
+	case V_PERM:
+	case V_NEXT:
+		session_deny(s, s->reason_text);
+		return;
+	case V_TEMP:
+	case V__MAX:
+		break;
+	}
+	session_refuse(s, 454, "4.7.0", TEXT_TEMP, s->reason_text);
+}
+
+/* Name and password are there, or a token. */
 static void
 session_ask(struct auth_session *s)
 {
@@ -301,13 +368,20 @@ session_ask(struct auth_session *s)
 	struct auth_check *c = &s->run.check;
 	struct secret *password = auth_sasl_password(s->sasl);
 
-	if (session_refused_by_rule(s))
+	if (session_refused_by_rule(s, auth_sasl_login(s->sasl)))
 		return;
 	if (f == NULL) {
 		session_refuse(s, 454, "4.7.0", TEXT_TEMP, "the listener has no auth_flow");
 		return;
 	}
+<<<<<<< HEAD
 	auth_setup_name(s->listener, auth_sasl_login(s->sasl), &s->run);
+=======
+	c->cred = auth_sasl_cred(s->sasl);
+	(void)str_copy(c->login, sizeof(c->login), auth_sasl_login(s->sasl));
+	if (policy_principal(s->conf, s->listener, c->login, c->address) == -1)
+		c->address[0] = '\0';
+>>>>>>> 17e4198 (sasl: OAUTHBEARER and XOAUTH2, offered where a backend judges tokens)
 	c->password = *password; /* moved */
 	*password = (struct secret){NULL, 0};
 	c->client = s->client;
@@ -327,21 +401,26 @@ session_on_idle(void *arg)
 }
 
 static void
+session_no_mech(struct auth_session *s)
+{
+	struct buf list = BUF_INIT;
+
+	auth_mechs_list(
+	    auth_mechs_offered(s->listener, auth_setup_flow(s->listener), s->tls), &list);
+	(void)str_printf(s->offered_text, sizeof(s->offered_text),
+	    "Mechanism not available; offered are %s", buf_cstr(&list));
+	buf_clear(&list);
+	session_refuse(s, 504, "5.5.4", s->offered_text, auth_sasl_reason(s->sasl));
+}
+
+static void
 session_take(struct auth_session *s, enum sasl_outcome outcome)
 {
 	switch (outcome) {
-	case SASL_OUT_CHALLENGE: {
-		struct ipc_auth_res m = {
-		    .sid = s->sid,
-		    .more = 1,
-		    .challenge = auth_sasl_challenge(s->sasl),
-		    .code = 334,
-		};
-
-		(void)ipc_send_auth_res(s->peer, -1, &m);
+	case SASL_OUT_CHALLENGE:
+		session_challenge(s, auth_sasl_challenge(s->sasl));
 		ev_timer_set(&s->timer, EXCHANGE_MS, session_on_idle, s);
 		return;
-	}
 	case SASL_OUT_CREDENTIALS:
 		session_ask(s);
 		return;
@@ -353,8 +432,7 @@ session_take(struct auth_session *s, enum sasl_outcome outcome)
 		session_deny(s, auth_sasl_reason(s->sasl));
 		return;
 	case SASL_OUT_NO_MECH:
-		session_refuse(s, 504, "5.5.4", "Mechanism not available, use PLAIN or LOGIN",
-		    auth_sasl_reason(s->sasl));
+		session_no_mech(s);
 		return;
 	case SASL_OUT_FAILED:
 		break;
@@ -422,12 +500,9 @@ auth_session_start(const struct conf *c, struct ipc_peer *p, const struct ipc_au
 		session_refuse(s, 538, "5.7.11", "Start TLS first, then AUTH", "no TLS");
 		return 0;
 	}
-	s->sasl = auth_sasl_new(true);
-	if (s->sasl == NULL)
-		session_refuse(s, 454, "4.7.0", TEXT_TEMP, "the SASL library failed");
-	else
-		session_take(
-		    s, auth_sasl_start(s->sasl, m->mech, m->has_initial != 0 ? &m->initial : NULL));
+	s->sasl = auth_sasl_new(auth_mechs_offered(l, auth_setup_flow(l), s->tls));
+	session_take(
+	    s, auth_sasl_start(s->sasl, m->mech, m->has_initial != 0 ? &m->initial : NULL));
 	return 0;
 }
 
@@ -438,6 +513,10 @@ auth_session_step(struct ipc_peer *p, const struct ipc_auth_step *m)
 
 	if (s == NULL) { /* begun with a process that died: the client may begin anew */
 		reply_temp(p, m->sid);
+		return 0;
+	}
+	if (s->told) {
+		session_on_answered(s);
 		return 0;
 	}
 	if (s->running || s->sasl == NULL || s->code != 0)

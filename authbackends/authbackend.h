@@ -16,6 +16,7 @@
 
 #define AUTH_NAME_MAX 255u
 #define AUTH_PASSWORD_MAX 1024u
+#define AUTH_TOKEN_MAX 8192u /* what fits an AUTH line (RFC 4954, 4: 12288) with all around it */
 #define AUTH_REASON_MAX 120u
 /* A user's own addresses beside the principal, in one buffer, each with its NUL. */
 #define AUTH_OWN_MAX 64u
@@ -34,7 +35,8 @@ enum auth_cred {
 struct auth_check {
 	enum auth_cred cred;
 	char login[AUTH_NAME_MAX +
-		   1];           /* as given; no control characters, no edge blanks, never empty */
+		   1];           /* as given; no control characters, no edge blanks; empty only
+		                  * for a token without a claimed user: then name must be filled */
 	char address[ADDR_TEXT]; /* login completed to a canonical address; "" where it has none */
 	struct secret password;  /* never empty */
 	struct net_addr client;

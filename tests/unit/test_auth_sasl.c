@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * PLAIN and LOGIN through the real libsasl2 (P3, S39): credentials that come out,
- * octets that never reach the library (LIBRARIES 13), mechanisms and their order.
+ * The SASL exchanges (P3, S39), PLAIN and LOGIN through the real libsasl2: credentials
+ * that come out, octets that never reach the library (LIBRARIES 13), mechanisms.
  */
 #include "authbackends/auth_sasl.h"
 #include "authbackends/authbackend.h"
@@ -67,7 +67,7 @@ test_plain(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(cases); i++)
 		for (late = 0; late < 2; late++) { /* with the command, and as a response */
-			struct auth_sasl *x = auth_sasl_new(true);
+			struct auth_sasl *x = auth_sasl_new(MECHS_ALL);
 			enum sasl_outcome o;
 
 			if (late == 0) {
@@ -140,7 +140,7 @@ test_login(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(cases); i++)
 		for (initial = 0; initial < 2; initial++) {
-			struct auth_sasl *x = auth_sasl_new(true);
+			struct auth_sasl *x = auth_sasl_new(MECHS_ALL);
 			enum sasl_outcome o =
 			    login(x, initial == 1, cases[i].name, cases[i].password);
 
@@ -166,7 +166,8 @@ test_lengths(void **state)
 	for (names = AUTH_NAME_MAX; names <= AUTH_NAME_MAX + 1; names++)
 		for (passwords = AUTH_PASSWORD_MAX; passwords <= AUTH_PASSWORD_MAX + 1;
 		     passwords++) {
-			struct auth_sasl *x = auth_sasl_new(true), *y = auth_sasl_new(true);
+			struct auth_sasl *x = auth_sasl_new(MECHS_ALL),
+					 *y = auth_sasl_new(MECHS_ALL);
 			bool fits = names == AUTH_NAME_MAX && passwords == AUTH_PASSWORD_MAX;
 			struct span m = {text, names + passwords + 2};
 
@@ -188,30 +189,70 @@ test_mechs(void **state)
 	static const char *const bad[] = {"", "CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-256",
 	    "ANONYMOUS", "EXTERNAL", "PLAINX", "PLAI"};
 	static const struct span message = S("\0alice\0secret");
-	struct buf b = BUF_INIT;
 	struct auth_sasl *x;
 	size_t i;
 
 	(void)state;
-	auth_sasl_mechs(true, &b);
-	assert_true(span_eq(buf_span(&b), "PLAIN LOGIN") || span_eq(buf_span(&b), "LOGIN PLAIN"));
-	buf_reset(&b);
-	auth_sasl_mechs(false, &b);
-	assert_int_equal(buf_len(&b), 0);
-	buf_clear(&b);
 	for (i = 0; i < ARRAY_LEN(bad); i++) {
-		x = auth_sasl_new(true);
+		x = auth_sasl_new(MECHS_ALL);
 		assert_int_equal(auth_sasl_start(x, span_of(bad[i]), &message), SASL_OUT_NO_MECH);
 		auth_sasl_free(x);
 	}
-	/* the library holds it too: nothing in clear where we do not allow it */
-	x = auth_sasl_new(false);
+	/* what is not offered is not taken */
+	x = auth_sasl_new(MECHS_ALL & ~MECH_BIT(MECH_PLAIN));
 	assert_int_equal(auth_sasl_start(x, span_of("PLAIN"), &message), SASL_OUT_NO_MECH);
 	assert_null(auth_sasl_password(x)->data);
 	auth_sasl_free(x);
-	x = auth_sasl_new(true);
+	x = auth_sasl_new(MECHS_ALL);
 	assert_int_equal(auth_sasl_step(x, message), MALFORMED);
 	auth_sasl_free(x);
+}
+
+/* RFC 7628: tokens, with and without an initial response, and what a refusal says. */
+static void
+test_oauth(void **state)
+{
+	static const struct {
+		const char *mech;
+		struct span message;
+		enum sasl_outcome outcome;
+		const char *login, *token;
+	} cases[] = {
+	    {"OAUTHBEARER", S("n,a=alice@example.com,\1auth=Bearer abc.DEF-_~+/==\1\1"),
+		CREDENTIALS, "alice@example.com", "abc.DEF-_~+/=="},
+	    {"OAUTHBEARER", S("n,,\1auth=Bearer abc\1\1"), CREDENTIALS, "", "abc"},
+	    {"XOAUTH2", S("user=alice\1auth=Bearer abc\1\1"), CREDENTIALS, "alice", "abc"},
+	    {"xoauth2", S("user=\1auth=Bearer abc\1\1"), REFUSED, "", NULL},
+	    {"OAUTHBEARER", S("n,,\1auth=\1\1"), REFUSED, "", NULL},
+	    {"OAUTHBEARER", S("\1"), MALFORMED, "", NULL},
+	    {"XOAUTH2", S(""), MALFORMED, "", NULL},
+	};
+	size_t i, late;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(cases); i++)
+		for (late = 0; late < 2; late++) {
+			struct auth_sasl *x = auth_sasl_new(MECHS_ALL);
+			enum sasl_outcome o;
+
+			o = auth_sasl_start(
+			    x, span_of(cases[i].mech), late == 0 ? &cases[i].message : NULL);
+			if (late == 1) {
+				assert_int_equal(o, SASL_OUT_CHALLENGE);
+				assert_int_equal(auth_sasl_challenge(x).n, 0);
+				o = auth_sasl_step(x, cases[i].message);
+			}
+			if (o != cases[i].outcome ||
+			    strcmp(auth_sasl_login(x), cases[i].login) != 0)
+				fail_msg("case %zu: %d, %s (%s)", i, (int)o, auth_sasl_login(x),
+				    auth_sasl_reason(x));
+			assert_int_equal(auth_sasl_cred(x), CRED_TOKEN);
+			assert_int_equal(auth_sasl_refusal(x).p[0], '{');
+			if (o == CREDENTIALS)
+				assert_string_equal(auth_sasl_password(x)->data, cases[i].token);
+			assert_int_equal(auth_sasl_step(x, cases[i].message), MALFORMED);
+			auth_sasl_free(x);
+		}
 }
 
 static void
@@ -225,7 +266,7 @@ test_speed(void **state)
 	(void)state;
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
 	for (i = 0; i < ROUNDS; i++) {
-		struct auth_sasl *x = auth_sasl_new(true);
+		struct auth_sasl *x = auth_sasl_new(MECHS_ALL);
 
 		assert_int_equal(auth_sasl_start(x, span_of("PLAIN"), &message), CREDENTIALS);
 		auth_sasl_free(x);
@@ -264,6 +305,7 @@ main(void)
 	    cmocka_unit_test(test_login),
 	    cmocka_unit_test(test_lengths),
 	    cmocka_unit_test(test_mechs),
+	    cmocka_unit_test(test_oauth),
 	    cmocka_unit_test(test_speed),
 	};
 

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef SUBMITD_AUTH_MECHS_H
+#define SUBMITD_AUTH_MECHS_H
+
+#include "authbackends/auth_flow.h"
+#include "base/buf.h"
+#include "conf/conf.h"
+
+#include <stdbool.h>
+
+/* The SASL mechanisms that the process can serve. MECH_BIT()s make sets of them. */
+enum auth_mech {
+	MECH_NONE = 0,
+	MECH_PLAIN = 1,
+	MECH_LOGIN = 2,
+	MECH_OAUTHBEARER = 3, /* RFC 7628 */
+	MECH_XOAUTH2 = 4,
+	MECH__MAX
+};
+#define MECH_BIT(mech) (1u << (mech))
+#define MECHS_ALL (MECH_BIT(MECH__MAX) - 1)
+
+const char *auth_mech_name(enum auth_mech); /* "" for MECH_NONE */
+enum auth_mech auth_mech_find(struct span name);
+/* What a client proves itself with there. */
+enum auth_cred auth_mech_cred(enum auth_mech);
+
+/*
+ * The set that a listener offers and takes: what its flow can judge (NULL: nothing),
+ * with TLS or without.
+ */
+unsigned auth_mechs_offered(const struct conf_listener *, const struct auth_flow *, bool tls);
+/* Their names, blank separated. */
+void auth_mechs_list(unsigned set, struct buf *out);
+
+#endif
