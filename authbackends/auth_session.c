@@ -374,14 +374,8 @@ session_ask(struct auth_session *s)
 		session_refuse(s, 454, "4.7.0", TEXT_TEMP, "the listener has no auth_flow");
 		return;
 	}
-<<<<<<< HEAD
 	auth_setup_name(s->listener, auth_sasl_login(s->sasl), &s->run);
-=======
 	c->cred = auth_sasl_cred(s->sasl);
-	(void)str_copy(c->login, sizeof(c->login), auth_sasl_login(s->sasl));
-	if (policy_principal(s->conf, s->listener, c->login, c->address) == -1)
-		c->address[0] = '\0';
->>>>>>> 17e4198 (sasl: OAUTHBEARER and XOAUTH2, offered where a backend judges tokens)
 	c->password = *password; /* moved */
 	*password = (struct secret){NULL, 0};
 	c->client = s->client;

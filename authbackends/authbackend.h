@@ -36,7 +36,7 @@ struct auth_check {
 	enum auth_cred cred;
 	char login[AUTH_NAME_MAX +
 		   1];           /* as given; no control characters, no edge blanks; empty only
-		                  * for a token without a claimed user: then name must be filled */
+	                          * for a token without a claimed user: then name must be filled */
 	char address[ADDR_TEXT]; /* login completed to a canonical address; "" where it has none */
 	struct secret password;  /* never empty */
 	struct net_addr client;
