@@ -130,6 +130,7 @@ on_file(struct ipc_peer *p, struct ipc_in *in)
 static void
 add_backends(struct buf *out)
 {
+	const struct auth_cache_stats *cs = auth_setup_cache();
 	struct auth_pool_stats ps;
 	size_t n, i;
 	struct auth_source *s = auth_setup_sources(&n);
@@ -154,6 +155,11 @@ add_backends(struct buf *out)
 		buf_add_byte(out, '}');
 	}
 	buf_add_byte(out, ']');
+	if (cs != NULL)
+		buf_addf(out,
+		    ",\"cache\":{\"entries\":%zu,\"bytes\":%zu,\"hits\":%" PRIu64
+		    ",\"misses\":%" PRIu64 "}",
+		    cs->entries, cs->bytes, cs->hits, cs->misses);
 }
 
 static int

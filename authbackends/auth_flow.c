@@ -102,10 +102,63 @@ run_detach(struct auth_run *r)
 	ev_timer_clear(&r->timer);
 }
 
+/* Grows when any backend of the chain got new data: then even an earlier one may object. */
+static uint64_t
+flow_changes(const struct auth_flow *f)
+{
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < f->n; i++)
+		if (f->chain[i]->kind->changes != NULL)
+			sum += f->chain[i]->kind->changes(f->chain[i]->self);
+	return sum;
+}
+
+/* C2: the same question was answered with a yes a moment ago. */
+static bool
+run_cached(struct auth_run *r)
+{
+	const struct auth_flow *f = r->flow;
+	const struct auth_cache_answer *a;
+	struct auth_cache_question q = {
+	    f->title, r->check.login, r->check.address, &r->check.client, &r->check.password};
+
+	r->cached = f->cache != NULL && r->check.cred == CRED_PASSWORD && r->on_step == NULL;
+	if (!r->cached)
+		return false;
+	auth_cache_key(f->cache, &q, r->cache_key);
+	r->cache_stamp = flow_changes(f);
+	a = auth_cache_find(f->cache, r->cache_key, r->cache_stamp, r->started_ms);
+	if (a == NULL)
+		return false;
+	r->cached = false; /* it is not to live longer */
+	r->source = a->source;
+	(void)str_copy(r->check.name, sizeof(r->check.name), a->name);
+	buf_add_span(&r->check.own, a->own);
+	r->seen.user_known = true;
+	if (log_tracing(TRACE_AUTH))
+		log_trace(TRACE_AUTH, "backend %s said yes before", r->source->title);
+	return true;
+}
+
+static void
+run_remember(struct auth_run *r)
+{
+	struct auth_cache_answer a = {r->source, r->check.name, buf_span(&r->check.own)};
+
+	/* as the backends were when they were asked: a change meanwhile makes it worthless */
+	auth_cache_add(
+	    r->flow->cache, r->cache_key, r->cache_stamp, &a, r->started_ms + r->flow->cache_ms);
+}
+
 static void
 run_finish(struct auth_run *r, enum verdict v)
 {
 	run_detach(r);
+	if (r->cached && v == V_OK)
+		run_remember(r);
+	explicit_bzero(r->cache_key, sizeof(r->cache_key));
 	r->running = false;
 	r->verdict = v;
 	r->user_known = r->seen.user_known;
@@ -420,7 +473,9 @@ auth_run_start(struct auth_run *r)
 	r->pass = PASS_NO;
 	r->started_ms = auth_clock_ms();
 	r->deadline_ms = r->started_ms + r->flow->deadline_ms;
-	if (run_next(r, 0))
+	if (run_cached(r))
+		run_finish(r, V_OK);
+	else if (run_next(r, 0))
 		run_ask(r);
 	else
 		run_nobody(r);

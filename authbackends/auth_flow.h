@@ -3,6 +3,7 @@
 #define SUBMITD_AUTH_FLOW_H
 
 #include "authbackends/auth_breaker.h"
+#include "authbackends/auth_cache.h"
 #include "authbackends/auth_worker.h"
 #include "authbackends/authbackend.h"
 #include "base/ev.h"
@@ -34,6 +35,8 @@ struct auth_flow {
 	bool stop_on_no;          /* S17: on_no = stop */
 	bool next_on_unavailable; /* S17: on_unavailable = next */
 	int64_t deadline_ms, fail_delay_ms;
+	struct auth_cache *cache; /* shared with other flows; NULL: none */
+	int64_t cache_ms;
 };
 
 /*
@@ -78,7 +81,10 @@ struct auth_run {
 	size_t pos;
 	struct auth_seen seen;
 	int64_t started_ms, asked_ms, deadline_ms;
-	enum breaker_pass pass;                /* of the backend that is being asked */
+	enum breaker_pass pass; /* of the backend that is being asked */
+	uint8_t cache_key[AUTH_CACHE_KEY];
+	uint64_t cache_stamp;
+	bool cached; /* cache_key is set, and the answer is wanted there */
 	const struct auth_source *temp_source; /* the first that was unavailable, and why */
 	char temp_reason[AUTH_REASON_MAX];
 	struct flow_job *job;

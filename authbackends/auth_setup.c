@@ -17,12 +17,15 @@
 #define QUEUE_MAX 1000u       /* checks that wait for a worker of one backend */
 #define DEFAULT_CONCURRENCY 8 /* of a backend without a block, as in conf_options.def */
 #define DEFAULT_TIMEOUT_MS 5000
+#define CACHE_ENTRIES 20000u /* of all flows; named in submitd.conf(5) */
+#define CACHE_BYTES (16u << 20)
 
 static const struct conf *our_conf;
 static struct auth_source *sources;
 static unsigned *source_threads;
 static size_t n_sources;
 static struct auth_flow *flows;
+static struct auth_cache *cache; /* made when a flow wants it */
 static long processors = 1;
 
 static struct auth_source *
@@ -107,6 +110,10 @@ make_flow(struct auth_flow *f, const struct conf_auth_flow *block, char *err, si
 	f->next_on_unavailable = block->on_unavailable == FLOW_UNAVAILABLE_NEXT;
 	f->deadline_ms = block->deadline;
 	f->fail_delay_ms = block->fail_delay;
+	f->cache_ms = block->cache;
+	if (f->cache_ms != 0 && cache == NULL)
+		cache = auth_cache_new(CACHE_ENTRIES, CACHE_BYTES);
+	f->cache = f->cache_ms != 0 ? cache : NULL;
 	for (i = 0; i < block->chain.n && i < AUTH_CHAIN_MAX; i++) {
 		const char *title = block->chain.v[i];
 
@@ -161,6 +168,8 @@ auth_setup_close(void)
 	free(sources);
 	free(source_threads);
 	free(flows);
+	auth_cache_free(cache);
+	cache = NULL;
 	sources = NULL;
 	source_threads = NULL;
 	flows = NULL;
@@ -173,6 +182,12 @@ auth_setup_flow(const struct conf_listener *l)
 	if (l->flow_block == NULL || flows == NULL)
 		return NULL;
 	return &flows[l->flow_block - our_conf->auth_flow_blocks];
+}
+
+const struct auth_cache_stats *
+auth_setup_cache(void)
+{
+	return cache == NULL ? NULL : auth_cache_stats(cache);
 }
 
 struct auth_source *

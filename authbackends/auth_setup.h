@@ -16,6 +16,7 @@ void auth_setup_close(void);
 /* NULL when the listener has no flow. */
 const struct auth_flow *auth_setup_flow(const struct conf_listener *);
 struct auth_source *auth_setup_sources(size_t *n);
+const struct auth_cache_stats *auth_setup_cache(void); /* NULL: no flow has a cache */
 /* Who is asked for: fills the names of check, and ou. */
 void auth_setup_name(const struct conf_listener *, const char *login, struct auth_run *);
 

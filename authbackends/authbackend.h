@@ -93,6 +93,11 @@ struct authbackend {
 	 * the answer comes to on_file: fd is -1 with an errno, else it is taken.
 	 */
 	void (*tick)(void *self, void (*want_file)(const char *path));
+	/*
+	 * Another number whenever answers may have become others than before, only growing. NULL:
+	 * that is not known, or never happens.
+	 */
+	uint64_t (*changes)(const void *self);
 	bool (*on_file)(void *self, const char *path, int fd, int error); /* false: not my path */
 };
 

@@ -37,6 +37,7 @@ struct file {
 	char *path, *title;
 	bool allow_plain;
 	struct passwd_table *table; /* used by the loop only */
+	uint64_t changes;           /* tables that were swapped */
 	struct stamp loaded;        /* the content of table */
 	struct stamp seen;          /* at the last look */
 	int64_t asked_ms;           /* 0: no answer is due */
@@ -259,6 +260,7 @@ load_done(struct auth_job *job)
 		passwd_table_free(j->table);
 	} else {
 		f->table = j->table;
+		f->changes++;
 		f->loaded = j->stamp;
 		f->error = 0;
 		passwd_table_free(old);
@@ -327,6 +329,14 @@ file_tick(void *self, void (*want_file)(const char *path))
 	want_file(f->path);
 }
 
+static uint64_t
+file_changes(const void *self)
+{
+	const struct file *f = self;
+
+	return f->changes;
+}
+
 const struct authbackend authbackend_file = {
     .name = "file",
     .knows_users = true,
@@ -337,5 +347,6 @@ const struct authbackend authbackend_file = {
     .check = file_check,
     .close = file_close,
     .tick = file_tick,
+    .changes = file_changes,
     .on_file = file_on_file,
 };

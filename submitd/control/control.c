@@ -6,6 +6,7 @@
  * cut off, and what it asked is cancelled.
  */
 #include "control/control.h"
+#include "control/control_client.h"
 
 #include "base/enc.h"
 #include "base/ev.h"
@@ -22,152 +23,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BACKLOG_PAUSE (4u << 20) /* unread answers of one client above which its role pauses */
-#define BACKLOG_RESUME (1u << 20)
-#define MAX_WAITS 160 /* peers asked by one request */
-
-struct client {
-	TAILQ_ENTRY(client) link;
-	struct io *io;
-	uid_t uid;
-	uint64_t id; /* of the request, unique in this process; 0: none yet */
-	struct control_request req;
-	struct ev_timer timer;
-	struct ipc_peer *waits[MAX_WAITS]; /* peers that owe an answer */
-	size_t n_waits;
-	int status; /* worst so far */
-	bool paused;
-	bool finished;
-};
-TAILQ_HEAD(client_list, client);
-
-static struct client_list clients = TAILQ_HEAD_INITIALIZER(clients);
-static size_t n_clients;
 static uint64_t last_id;
 static int listen_fd = -1;
 static struct ev_watch listen_watch;
-
-/* ---- one client -------------------------------------------------------------------------------
- */
-
-static void
-client_free(struct client *c)
-{
-	TAILQ_REMOVE(&clients, c, link);
-	n_clients--;
-	ev_timer_clear(&c->timer);
-	control_request_clear(&c->req);
-	free(c);
-}
-
-static void
-client_pause_peers(struct client *c, bool paused)
-{
-	if (c->paused == paused)
-		return;
-	c->paused = paused;
-	for (size_t i = 0; i < c->n_waits; i++)
-		ipc_peer_pause(c->waits[i], paused);
-}
-
-/* Nobody owes this client anything any more. */
-static void
-client_forget_peers(struct client *c, bool cancel)
-{
-	struct ipc_ctl_cancel m = {.request = c->id};
-
-	client_pause_peers(c, false);
-	for (size_t i = 0; cancel && i < c->n_waits; i++) {
-		if (ipc_peer_role(c->waits[i]) != ROLE_SUPERVISOR)
-			(void)ipc_send_ctl_cancel(c->waits[i], -1, &m);
-	}
-	c->n_waits = 0;
-}
-
-static void
-client_drop(struct client *c)
-{
-	client_forget_peers(c, true);
-	io_free(c->io);
-	client_free(c);
-}
-
-/* The last line; the rest is written in the background. */
-static void
-client_end(struct client *c, int status, const char *error)
-{
-	struct buf b = BUF_INIT;
-
-	client_forget_peers(c, true);
-	control_end_line(&b, status, error);
-	io_write_buf(c->io, &b);
-	buf_clear(&b);
-	c->finished = true;
-	ev_timer_clear(&c->timer);
-	io_deadline(c->io, CONTROL_WRITE_MS);
-	io_want_drained(c->io);
-}
-
-static void
-client_on_timer(void *arg)
-{
-	struct client *c = arg;
-
-	if (c->id == 0)
-		client_end(c, 2, "no request came in time");
-	else
-		client_end(c, 1, "no answer came in time; ask again");
-}
-
-static struct client *
-client_find(uint64_t id)
-{
-	struct client *c;
-
-	TAILQ_FOREACH (c, &clients, link)
-		if (c->id == id && !c->finished)
-			return c;
-	return NULL;
-}
-
-static void
-client_row(struct client *c, struct span json)
-{
-	io_write(c->io, json.p, json.n);
-	io_write(c->io, "\n", 1);
-	ev_timer_set(&c->timer, CONTROL_ANSWER_MS, client_on_timer, c);
-	if (io_pending(c->io) > BACKLOG_PAUSE) {
-		client_pause_peers(c, true);
-		io_deadline(c->io, CONTROL_WRITE_MS);
-	}
-	io_want_drained(c->io);
-}
-
-static void
-client_wait_for(struct client *c, struct ipc_peer *p)
-{
-	if (c->n_waits < MAX_WAITS)
-		c->waits[c->n_waits++] = p;
-}
-
-static void
-client_answered(struct client *c, const struct ipc_peer *p)
-{
-	for (size_t i = 0; i < c->n_waits; i++) {
-		if (c->waits[i] != p)
-			continue;
-		if (c->paused)
-			ipc_peer_pause(c->waits[i], false);
-		c->waits[i] = c->waits[--c->n_waits];
-		return;
-	}
-}
 
 /* ---- requests ----------------------------------------------------------------------------------
  */
 
 static void
-audit(const struct client *c)
+audit(const struct control_client *c)
 {
 	struct ipc_peer *ledger = ipc_role_peer(ROLE_LEDGER, 0);
 	struct ipc_audit_note m = {.time_ms = ev_wall_ms(), .kind = span_of("operator")};
@@ -188,25 +52,25 @@ audit(const struct client *c)
 static void
 ask_peer(struct ipc_peer *p, void *arg)
 {
-	struct client *c = arg;
+	struct control_client *c = arg;
 	struct ipc_ctl_req m = {.request = c->id};
 	char *json = json_dumps(c->req.json, JSON_COMPACT);
 
 	m.json = span_of(json);
 	if (json != NULL && ipc_send_ctl_req(p, -1, &m) == 0)
-		client_wait_for(c, p);
+		control_client_wait_for(c, p);
 	free(json);
 }
 
 static void
-ask_queue(struct client *c)
+ask_queue(struct control_client *c)
 {
 	struct ipc_peer *p = ipc_role_peer(ROLE_QUEUE, 0);
 
 	if (p != NULL)
 		ask_peer(p, c);
 	if (c->n_waits == 0)
-		client_end(c, 1,
+		control_client_end(c, 1,
 		    p == NULL ? "the queue process is not running just now; ask again"
 			      : "the request is too long");
 }
@@ -215,16 +79,16 @@ ask_queue(struct client *c)
 static const enum role counted[] = {ROLE_FRONT, ROLE_AUTH, ROLE_QUEUE, ROLE_DELIVER, ROLE_LEDGER};
 
 static void
-ask_all(struct client *c)
+ask_all(struct control_client *c)
 {
 	for (size_t i = 0; i < ARRAY_LEN(counted); i++)
 		ipc_role_each(counted[i], ask_peer, c);
 	if (c->n_waits == 0)
-		client_end(c, 1, "no process answers just now; ask again");
+		control_client_end(c, 1, "no process answers just now; ask again");
 }
 
 static void
-ask_supervisor(struct client *c)
+ask_supervisor(struct control_client *c)
 {
 	struct ipc_peer *p = ipc_role_peer(ROLE_SUPERVISOR, 0);
 	struct ipc_proc_reload reload = {.request = c->id};
@@ -232,49 +96,49 @@ ask_supervisor(struct client *c)
 	int rc;
 
 	if (p == NULL) {
-		client_end(c, 1, "the supervisor does not answer");
+		control_client_end(c, 1, "the supervisor does not answer");
 		return;
 	}
-	client_wait_for(c, p);
+	control_client_wait_for(c, p);
 	rc = c->req.command->changes ? ipc_send_proc_reload(p, -1, &reload)
 	                             : ipc_send_proc_state(p, -1, &state);
 	if (rc == -1)
-		client_end(c, 1, "the supervisor does not answer");
+		control_client_end(c, 1, "the supervisor does not answer");
 }
 
 static void
 explain_row(void *arg, const char *json)
 {
-	client_row(arg, span_of(json));
+	control_client_row(arg, span_of(json));
 }
 
 static void
-explain(struct client *c)
+explain(struct control_client *c)
 {
 	struct explain_request q;
 	char err[512] = "";
 	int rc;
 
 	if (explain_request_from_json(c->req.json, &q, err, sizeof(err)) == -1) {
-		client_end(c, 2, err);
+		control_client_end(c, 2, err);
 		return;
 	}
 	rc = explain_run(proc_conf(), &q, explain_row, c, err, sizeof(err));
-	client_end(c, rc == -1 ? 2 : rc, rc == -1 ? err : NULL);
+	control_client_end(c, rc == -1 ? 2 : rc, rc == -1 ? err : NULL);
 }
 
 static void
-client_request(struct client *c, struct span line)
+client_request(struct control_client *c, struct span line)
 {
 	char err[256];
 
 	if (control_request_parse(line, &c->req, err, sizeof(err)) == -1) {
-		client_end(c, 2, err);
+		control_client_end(c, 2, err);
 		return;
 	}
 	control_request_set_user(&c->req, c->uid);
 	c->id = ++last_id;
-	ev_timer_set(&c->timer, CONTROL_ANSWER_MS, client_on_timer, c);
+	ev_timer_set(&c->timer, CONTROL_ANSWER_MS, control_client_on_timer, c);
 	if (c->req.command->changes)
 		audit(c);
 	switch (c->req.command->target) {
@@ -299,7 +163,7 @@ client_request(struct client *c, struct span line)
 static size_t
 on_data(void *arg, const uint8_t *p, size_t n)
 {
-	struct client *c = arg;
+	struct control_client *c = arg;
 	const uint8_t *nl;
 
 	if (c->id != 0 || c->finished)
@@ -308,7 +172,7 @@ on_data(void *arg, const uint8_t *p, size_t n)
 	if (nl == NULL) {
 		if (n <= CONTROL_MAX_REQUEST)
 			return 0;
-		client_end(c, 2, "the request is too long");
+		control_client_end(c, 2, "the request is too long");
 		return n;
 	}
 	client_request(c, (struct span){(const char *)p, (size_t)(nl - p)});
@@ -318,7 +182,7 @@ on_data(void *arg, const uint8_t *p, size_t n)
 static void
 on_event(void *arg, enum io_event e)
 {
-	struct client *c = arg;
+	struct control_client *c = arg;
 
 	switch (e) {
 	case IO_CONNECTED:
@@ -326,16 +190,16 @@ on_event(void *arg, enum io_event e)
 		return;
 	case IO_DRAINED:
 		io_deadline(c->io, 0);
-		client_pause_peers(c, false);
+		control_client_pause_peers(c, false);
 		if (c->finished) {
 			io_finish(c->io);
-			client_free(c);
+			control_client_free(c);
 		}
 		return;
 	case IO_EOF:
 	case IO_ERROR:
 	case IO_TIMEOUT:
-		client_drop(c);
+		control_client_drop(c);
 		return;
 	}
 }
@@ -356,7 +220,7 @@ refuse(int fd, const char *why)
 static void
 on_accept(int fd, short what, void *arg)
 {
-	struct client *c;
+	struct control_client *c;
 	uid_t uid = (uid_t)-1;
 	int s;
 
@@ -370,16 +234,16 @@ on_accept(int fd, short what, void *arg)
 		refuse(s, "you may not use this socket");
 		return;
 	}
-	if (n_clients >= CONTROL_MAX_CLIENTS) {
+	if (control_n_clients >= CONTROL_MAX_CLIENTS) {
 		refuse(s, "too many clients at the control socket; try again");
 		return;
 	}
 	c = xcallocarray(1, sizeof(*c));
 	c->uid = uid;
 	c->io = io_new(s, false, &client_ops, c);
-	TAILQ_INSERT_TAIL(&clients, c, link);
-	n_clients++;
-	ev_timer_set(&c->timer, CONTROL_REQUEST_MS, client_on_timer, c);
+	TAILQ_INSERT_TAIL(&control_clients, c, link);
+	control_n_clients++;
+	ev_timer_set(&c->timer, CONTROL_REQUEST_MS, control_client_on_timer, c);
 }
 
 /* ---- answers of other processes ----------------------------------------------------------------
@@ -395,22 +259,22 @@ is_row(struct span s)
 
 /* The last frame of one process: a row, or {"error":…} or {"end":…}, which are not rows of ours. */
 static json_t *
-last_frame(struct client *c, struct span last)
+last_frame(struct control_client *c, struct span last)
 {
 	json_t *o = is_row(last) ? json_loadb(last.p, last.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
 
 	if (o != NULL && json_object_get(o, "error") == NULL && json_object_get(o, "end") == NULL)
-		client_row(c, last);
+		control_client_row(c, last);
 	return o;
 }
 
 /* The words of an error go into our last line. */
 static void
-end_with(struct client *c, int status, struct span last)
+end_with(struct control_client *c, int status, struct span last)
 {
 	json_t *o = last_frame(c, last);
 
-	client_end(c, status, json_string_value(json_object_get(o, "error")));
+	control_client_end(c, status, json_string_value(json_object_get(o, "error")));
 	json_decref(o);
 }
 
@@ -418,20 +282,20 @@ static int
 on_ctl_res(struct ipc_peer *p, struct ipc_in *in)
 {
 	struct ipc_ctl_res m;
-	struct client *c;
+	struct control_client *c;
 
 	if (ipc_decode_ctl_res(in, &m) == -1)
 		return -1;
-	c = client_find(m.request);
+	c = control_client_find(m.request);
 	if (c == NULL)
 		return 0; /* cancelled meanwhile */
 	if (m.more) {
 		if (!is_row(m.json))
 			return -1;
-		client_row(c, m.json);
+		control_client_row(c, m.json);
 		return 0;
 	}
-	client_answered(c, p);
+	control_client_answered(c, p);
 	if (m.status > c->status)
 		c->status = m.status;
 	if (c->n_waits == 0)
@@ -445,24 +309,24 @@ static int
 on_reloaded(struct ipc_peer *p, struct ipc_in *in)
 {
 	struct ipc_proc_reloaded m;
-	struct client *c;
+	struct control_client *c;
 	struct buf b = BUF_INIT;
 
 	(void)p;
 	if (ipc_decode_proc_reloaded(in, &m) == -1)
 		return -1;
-	c = client_find(m.request);
+	c = control_client_find(m.request);
 	if (c == NULL)
 		return 0;
 	if (m.text.n != 0) {
 		buf_add_str(&b, "{\"finding\":");
 		json_add_str(&b, m.text);
 		buf_add_str(&b, "}");
-		client_row(c, buf_span(&b));
+		control_client_row(c, buf_span(&b));
 		buf_clear(&b);
 	}
 	if (!m.more)
-		client_end(c, m.ok ? 0 : 1,
+		control_client_end(c, m.ok ? 0 : 1,
 		    m.ok ? NULL
 			 : "the new configuration is refused; the running one stays in force");
 	return 0;
@@ -472,12 +336,12 @@ static int
 on_stated(struct ipc_peer *p, struct ipc_in *in)
 {
 	struct ipc_proc_stated m;
-	struct client *c;
+	struct control_client *c;
 
 	(void)p;
 	if (ipc_decode_proc_stated(in, &m) == -1)
 		return -1;
-	c = client_find(m.request);
+	c = control_client_find(m.request);
 	if (c != NULL)
 		end_with(c, 0, m.json);
 	return 0;
@@ -486,18 +350,18 @@ on_stated(struct ipc_peer *p, struct ipc_in *in)
 static void
 on_peer_down(struct ipc_peer *p)
 {
-	struct client *c, *next;
+	struct control_client *c, *next;
 	char text[100];
 
-	TAILQ_FOREACH_SAFE (c, &clients, link, next) {
+	TAILQ_FOREACH_SAFE (c, &control_clients, link, next) {
 		size_t before = c->n_waits;
 
-		client_answered(c, p);
+		control_client_answered(c, p);
 		if (c->n_waits == before || c->n_waits != 0 || c->finished)
 			continue;
 		(void)str_printf(text, sizeof(text), "the %s process was restarted; ask again",
 		    role_name(ipc_peer_role(p)));
-		client_end(c, 1, text);
+		control_client_end(c, 1, text);
 	}
 }
 
@@ -524,13 +388,13 @@ start(const struct conf *conf, char *err, size_t errsize)
 static void
 drain(bool hard)
 {
-	struct client *c, *next;
+	struct control_client *c, *next;
 
 	(void)hard;
 	ev_watch_clear(&listen_watch);
 	close(listen_fd);
 	/* the socket's name stays: control may not remove it, the next start does */
-	TAILQ_FOREACH_SAFE (c, &clients, link, next) {
+	TAILQ_FOREACH_SAFE (c, &control_clients, link, next) {
 		struct buf b = BUF_INIT;
 
 		control_end_line(&b, 1, "submitd is stopping");

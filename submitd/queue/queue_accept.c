@@ -9,10 +9,8 @@
 #include "base/str.h"
 #include "queue/queue_internal.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MID_PLACES 4096u /* chains of messages being offered or committed */
 
@@ -113,8 +111,8 @@ mid_chain(struct queue *q, const struct uuid *mid)
 	return &q->by_mid[h & (MID_PLACES - 1)];
 }
 
-static struct qmsg *
-mid_find(struct queue *q, const struct uuid *mid)
+struct qmsg *
+queue_offer_find(struct queue *q, const struct uuid *mid)
 {
 	struct qmsg *m = *mid_chain(q, mid);
 
@@ -247,17 +245,6 @@ audit(const struct message *m)
 }
 
 static void
-file_forget(struct queue *q, const struct uuid *mid)
-{
-	for (size_t i = 0; i < q->n_open_files; i++) {
-		if (uuid_equal(&q->open_files[i].mid, mid)) {
-			q->open_files[i] = q->open_files[--q->n_open_files];
-			return;
-		}
-	}
-}
-
-static void
 accept_done(struct queue *q, struct qop *op)
 {
 	struct qop_accept *a = (struct qop_accept *)op;
@@ -266,7 +253,7 @@ accept_done(struct queue *q, struct qop *op)
 
 	offer_end(q, m);
 	if (m->large)
-		file_forget(q, &m->mid);
+		queue_file_forget(q, &m->mid);
 	if (a->bad_file) {
 		answer(from, &m->mid, 451, "4.3.0", "The spool lost this message, send it again");
 	} else if (op->no_space) {
@@ -292,6 +279,18 @@ const struct qop_class queue_accept_class = {
     "accept", accept_prepare, accept_apply, NULL, accept_done};
 
 /* ---- offers ---------------------------------------------------------------------------------- */
+
+struct qowner
+qowner_of(const struct ipc_peer *p)
+{
+	return (struct qowner){ipc_peer_instance(p), ipc_peer_generation(p)};
+}
+
+bool
+qowner_is(const struct qowner *o, const struct ipc_peer *p)
+{
+	return o->instance == ipc_peer_instance(p) && o->generation == ipc_peer_generation(p);
+}
 
 static bool
 routed(const struct message *m)
@@ -361,8 +360,8 @@ offer_add(struct queue *q, struct qmsg *m, struct span head, struct span body)
 	return offer_complete(q, m);
 }
 
-static int
-take_mid(struct span s, struct uuid *out)
+int
+queue_take_mid(struct span s, struct uuid *out)
 {
 	if (s.n != sizeof(out->b))
 		return -1;
@@ -378,11 +377,14 @@ queue_on_offer(struct ipc_peer *p, struct ipc_in *in)
 	struct uuid mid;
 	struct qmsg *m;
 
-	if (ipc_decode_msg_offer(in, &o) == -1 || take_mid(o.mid, &mid) == -1 || o.head_size == 0 ||
-	    o.head_size > QUEUE_BODY_HEAD_MAX || (!o.large && o.body_size > SMALL_BODY_MAX))
+	if (ipc_decode_msg_offer(in, &o) == -1 || queue_take_mid(o.mid, &mid) == -1 ||
+	    o.head_size == 0 || o.head_size > QUEUE_BODY_HEAD_MAX ||
+	    (!o.large && o.body_size > SMALL_BODY_MAX))
 		return -1;
 	q->count.offers++;
-	m = mid_find(q, &mid);
+	m = queue_offer_find(q, &mid);
+	if ((m != NULL && !qowner_is(&m->owner, p)) || queue_file_is_foreign(q, &mid, p))
+		return -1;
 	if (m != NULL && m->committing) {
 		m->from = p; /* the same again on a new socket: one answer, to the newest */
 		return buf_len(&m->head) == o.head_size ? 0 : -1;
@@ -398,6 +400,7 @@ queue_on_offer(struct ipc_peer *p, struct ipc_in *in)
 	}
 	m = qmsg_new(&mid);
 	m->from = p;
+	m->owner = qowner_of(p);
 	m->large = o.large != 0;
 	m->head_size = o.head_size;
 	m->body_size = o.body_size;
@@ -420,10 +423,10 @@ queue_on_more(struct ipc_peer *p, struct ipc_in *in)
 	struct uuid mid;
 	struct qmsg *m;
 
-	if (ipc_decode_msg_more(in, &o) == -1 || take_mid(o.mid, &mid) == -1)
+	if (ipc_decode_msg_more(in, &o) == -1 || queue_take_mid(o.mid, &mid) == -1)
 		return -1;
-	m = mid_find(q, &mid);
-	if (m == NULL)
+	m = queue_offer_find(q, &mid);
+	if (m == NULL || !qowner_is(&m->owner, p))
 		return -1;
 	if (m->committing) /* the tail of a repeated offer */
 		return 0;
@@ -436,86 +439,11 @@ queue_on_more(struct ipc_peer *p, struct ipc_in *in)
 	return 0;
 }
 
-/* ---- large bodies ---------------------------------------------------------------------------- */
-
-bool
-queue_file_is_open(const struct queue *q, const struct uuid *mid)
-{
-	for (size_t i = 0; i < q->n_open_files; i++)
-		if (uuid_equal(&q->open_files[i].mid, mid))
-			return true;
-	return false;
-}
-
-int
-queue_on_body_open(struct ipc_peer *p, struct ipc_in *in)
-{
-	struct queue *q = queue_self();
-	struct ipc_body_open o;
-	struct ipc_body_opened res = {.code = 452,
-	    .esc = span_of("4.3.1"),
-	    .text = span_of("Not enough room for this message now, try again later")};
-	struct uuid mid;
-	int fd = -1;
-
-	if (ipc_decode_body_open(in, &o) == -1 || take_mid(o.mid, &mid) == -1)
-		return -1;
-	res.mid = o.mid;
-	if (!q->full && q->n_open_files < OPEN_FILES_MAX) {
-		fd = queue_body_big_create(q->commit.body, &mid);
-		/* EEXIST: a queue that died made it and could not say so; 452 brings a new mid */
-		if (fd == -1)
-			log_note(LOG_LEVEL_ERROR, "spool: a file for a large message: %s",
-			    strerror(errno));
-	}
-	if (fd != -1) {
-		res.code = 250;
-		res.esc = span_of("2.0.0");
-		res.text = span_of("");
-		if (q->n_open_files == q->cap_open_files) {
-			q->cap_open_files = q->cap_open_files == 0 ? 64 : q->cap_open_files * 2;
-			q->open_files =
-			    xreallocarray(q->open_files, q->cap_open_files, sizeof(*q->open_files));
-		}
-		q->open_files[q->n_open_files++] = (struct qfile){mid, p};
-	}
-	(void)ipc_send_body_opened(p, fd, &res);
-	return 0;
-}
-
-int
-queue_on_body_drop(struct ipc_peer *p, struct ipc_in *in)
-{
-	struct queue *q = queue_self();
-	struct ipc_body_drop o;
-	struct uuid mid;
-	struct qmsg *m;
-
-	(void)p;
-	if (ipc_decode_body_drop(in, &o) == -1 || take_mid(o.mid, &mid) == -1)
-		return -1;
-	m = mid_find(q, &mid);
-	/* of an accepted message nobody drops the file; of an old one neither: only what we gave
-	 * out */
-	if (m == NULL && queue_file_is_open(q, &mid)) {
-		file_forget(q, &mid);
-		(void)queue_body_release_big(q->commit.body, &mid);
-	}
-	return 0;
-}
-
 /* Its unfinished offers are forgotten, what is being committed is finished without an answer. */
 void
 queue_front_down(struct queue *q, struct ipc_peer *p)
 {
-	/* what it was writing nobody can finish */
-	for (size_t i = q->n_open_files; i-- > 0;) {
-		if (q->open_files[i].peer != p)
-			continue;
-		if (mid_find(q, &q->open_files[i].mid) == NULL)
-			(void)queue_body_release_big(q->commit.body, &q->open_files[i].mid);
-		q->open_files[i] = q->open_files[--q->n_open_files];
-	}
+	queue_file_front_down(q, p);
 	for (size_t i = 0; q->by_mid != NULL && i < MID_PLACES; i++) {
 		struct qmsg *m = q->by_mid[i], *next;
 		for (; m != NULL; m = next) {

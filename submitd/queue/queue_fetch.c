@@ -155,6 +155,7 @@ fetch_done(struct queue *q, struct qop *op)
 		d->idle_since = ev_now_ms();
 		d->db_more = d->db_more || f->more; /* it may have been set meanwhile */
 		d->next_look = f->next;
+		queue_waiting_sweep(q, d);
 		queue_dest_ring(q, d);
 	}
 	free(f->busy);
@@ -170,7 +171,7 @@ queue_fetch(struct queue *q, struct qdest *d)
 	struct qop_fetch *f;
 	struct retry_rule rule;
 
-	if (d->fetching || d->expiring || t == NULL)
+	if (d->fetching || d->sweeping || t == NULL)
 		return;
 	queue_rule(t, &rule);
 	f = xcallocarray(1, sizeof(*f));
@@ -297,7 +298,7 @@ settle_done(struct queue *q, struct qop *op)
 
 	if (d != NULL) {
 		d->settling = false;
-		if (d->n_jobs == 0 && !d->db_more && !d->fetching && !d->expiring)
+		if (d->n_jobs == 0 && !d->db_more && !d->fetching && !d->sweeping && !d->sweep_due)
 			queue_dest_drop(q, d);
 		else if (s->next_due < STORE_NEVER && s->next_due < d->next_look)
 			d->next_look = s->next_due;

@@ -35,7 +35,7 @@
 #define FETCH_BYTES (8u << 20) /* and their bodies */
 #define JOBS_PER_DELIVER 1000u
 #define JOBS_PER_CONN 4u
-#define EXPIRE_PAGE 200u
+#define WAITING_PAGE 200u
 #define PRUNE_PAGE 500u
 #define WAL_PAGES 16000u
 #define QID_RESERVE 100000u
@@ -50,9 +50,19 @@ struct queue;
 struct qdest;
 struct qdeliver;
 
+/*
+ * Which front: the supervisor says so when it connects us, so no front can be another. It
+ * stays when its socket breaks and is made anew; a restarted one has the same.
+ */
+struct qowner {
+	unsigned instance;
+	uint64_t generation;
+};
+
 struct qfile {
 	struct uuid mid;
 	struct ipc_peer *peer;
+	struct qowner owner;
 };
 
 /* ---- messages and jobs ----------------------------------------------------------------------- */
@@ -83,6 +93,7 @@ struct qmsg {
 	size_t offer_bytes; /* what it counts against OFFER_BYTES */
 	/* while it is offered and committed */
 	struct ipc_peer *from; /* NULL: the front is gone */
+	struct qowner owner;   /* only it may go on with the offer, or repeat it */
 	struct qmsg *next_by_mid;
 	bool committing;
 };
@@ -129,8 +140,9 @@ struct qdest {
 	unsigned n_jobs, n_ready, n_sent;
 	bool on_ring;
 	bool db_more; /* rows may be due */
-	bool fetching, settling, expiring;
-	int64_t next_look; /* when the next row will be due */
+	bool fetching, settling;
+	bool sweep_due, sweeping; /* queue_waiting.c looks for messages that wait too long */
+	int64_t next_look;        /* when the next row will be due */
 	uint32_t fails;
 	int64_t retry_at; /* wall clock; 0: no backoff */
 	char *reason;     /* why it waits */
@@ -291,7 +303,8 @@ struct qop_dest { /* backoff, settle */
 	int64_t next_due; /* out */
 };
 
-struct qop_expire {
+/* Given up, or told of: what waits behind a destination that cannot be reached. */
+struct qop_waiting {
 	struct qop op;
 	uint64_t dest;
 	struct retry_rule rule;
@@ -301,6 +314,7 @@ struct qop_expire {
 	size_t n_busy;
 	char *transport, *name, *reason;
 	unsigned n_expired; /* out */
+	bool more;          /* out: there may be further senders to be told of the delay */
 	struct qowed *owed;
 	size_t n_owed;
 };
@@ -472,14 +486,26 @@ uint64_t queue_take_ids(uint64_t *counter, uint64_t n);
 extern const struct qop_class queue_accept_class;
 int queue_on_offer(struct ipc_peer *, struct ipc_in *);
 int queue_on_more(struct ipc_peer *, struct ipc_in *);
-int queue_on_body_open(struct ipc_peer *, struct ipc_in *);
-int queue_on_body_drop(struct ipc_peer *, struct ipc_in *);
 void queue_front_down(struct queue *, struct ipc_peer *);
-bool queue_file_is_open(const struct queue *, const struct uuid *);
+/* Being offered or committed; NULL: no such. */
+struct qmsg *queue_offer_find(struct queue *, const struct uuid *);
+int queue_take_mid(struct span, struct uuid *out);
+struct qowner qowner_of(const struct ipc_peer *);
+bool qowner_is(const struct qowner *, const struct ipc_peer *);
 struct qmsg *qmsg_new(const struct uuid *);
 void qmsg_unref(struct queue *, struct qmsg *);
 /* Groups the recipients by transport and destination; gives ids. */
 void qmsg_group(struct queue *, struct qmsg *);
+
+/* queue_file.c */
+int queue_on_body_open(struct ipc_peer *, struct ipc_in *);
+int queue_on_body_drop(struct ipc_peer *, struct ipc_in *);
+bool queue_file_is_open(const struct queue *, const struct uuid *);
+/* It is open, and another front's. */
+bool queue_file_is_foreign(const struct queue *, const struct uuid *, const struct ipc_peer *);
+void queue_file_forget(struct queue *, const struct uuid *);
+/* What it was writing nobody can finish. */
+void queue_file_front_down(struct queue *, const struct ipc_peer *);
 
 /* queue_sched.c */
 void queue_sched_init(struct queue *);
@@ -517,8 +543,9 @@ void queue_prune(struct queue *);
 /* queue_result.c */
 int queue_on_job_res(struct ipc_peer *, struct ipc_in *);
 
-/* queue_expire.c */
-void queue_expire(struct queue *, struct qdest *, const struct conf_transport *);
+/* queue_waiting.c */
+/* When sweep_due, and as soon as nothing of it is being read. */
+void queue_waiting_sweep(struct queue *, struct qdest *);
 
 /* queue_dsn.c */
 void queue_report(struct queue *, uint64_t msg, uint32_t n_env);
@@ -527,7 +554,7 @@ void queue_reports_run(struct queue *);
 void queue_reports_recover(struct queue *);
 
 /* queue_action.c */
-/* Ends all waiting and held recipients of an envelope; shared with queue_expire.c. */
+/* Ends all waiting and held recipients of an envelope; shared with queue_waiting.c. */
 struct qend {
 	enum outcome outcome;
 	bool discard;      /* nobody is told */

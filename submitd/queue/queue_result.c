@@ -236,7 +236,8 @@ dest_result(struct queue *q, struct qdest *d, const struct conf_transport *t, bo
 	free(d->reason);
 	d->reason = xstrdup(reason);
 	dest_changed(q, d);
-	queue_expire(q, d, t);
+	d->sweep_due = true;
+	queue_waiting_sweep(q, d);
 }
 
 /* ---- one result ------------------------------------------------------------------------------ */

@@ -97,12 +97,18 @@ retry_backoff_ms(const struct retry_rule *r, uint32_t fails)
 	return wait < own ? wait : own;
 }
 
+int64_t
+retry_warn_ms(const struct retry_rule *r)
+{
+	return r->warn_min <= 0 ? 0 : r->warn_min * minute_ms();
+}
+
 bool
 retry_warns(const struct retry_rule *r, unsigned notify, int64_t received_ms, int64_t now_ms)
 {
 	if (r->warn_min <= 0 || (notify != 0 && (notify & NOTIFY_DELAY) == 0))
 		return false;
-	return now_ms - received_ms >= r->warn_min * minute_ms();
+	return now_ms - received_ms >= retry_warn_ms(r);
 }
 
 enum retry_fate

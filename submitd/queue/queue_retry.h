@@ -29,6 +29,8 @@ bool retry_gives_up(
 bool retry_expired(const struct retry_rule *, int64_t received_ms, int64_t now_ms);
 /* How long a destination is left alone after it could not be reached `fails` times in a row. */
 int64_t retry_backoff_ms(const struct retry_rule *, uint32_t fails);
+/* From acceptance to the delay warning; 0: there is none. */
+int64_t retry_warn_ms(const struct retry_rule *);
 /* Is it time for the one delay warning (D3)? notify: NOTIFY_* of the recipient. */
 bool retry_warns(const struct retry_rule *, unsigned notify, int64_t received_ms, int64_t now_ms);
 

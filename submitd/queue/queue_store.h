@@ -26,7 +26,7 @@ enum rcpt_state {
 }; /* DONE: only a report is owed */
 /* What the sender is owed for a recipient. */
 enum rcpt_report {
-	REPORT_WARNED = -1, /* told of the delay */
+	REPORT_WARNED = -1, /* told of the delay; queue_store_update_rcpt() leaves DELAYED then */
 	REPORT_NONE = 0,
 	REPORT_FAILED = 1,
 	REPORT_DELIVERED = 2,
@@ -198,6 +198,14 @@ typedef void store_dest_fn(void *arg, const struct store_dest *);
 int queue_store_due_dests(struct queue_store *, int64_t after_due, uint64_t after_id, int64_t now,
     unsigned max, store_dest_fn *fn, void *arg, unsigned *n);
 int queue_store_next_dest_due(struct queue_store *, int64_t after, int64_t *next);
+/* A place in the order in which the rows of a destination wait; {INT64_MIN, 0} is before all. */
+struct store_place {
+	int64_t next_ms;
+	uint64_t qid;
+};
+/* How far its waiting messages were looked at for delay warnings; kept with the destination. */
+int queue_store_dest_warned(struct queue_store *, uint64_t id, struct store_place *out);
+int queue_store_dest_set_warned(struct queue_store *, uint64_t id, const struct store_place *);
 /* After the clock was set back: nothing may be planned beyond now + STORE_MAX_AHEAD_MS. */
 int queue_store_clamp(struct queue_store *, int64_t now);
 
@@ -239,9 +247,19 @@ int queue_store_get_envelope(
 /* sender: appended to the buf when not NULL. */
 int queue_store_get_message(
     struct queue_store *, uint64_t id, struct store_message *, struct buf *sender, bool *found);
-/* Waiting envelopes of a destination, oldest due first, at most max; n. */
-int queue_store_dest_envelopes(struct queue_store *, uint64_t dest, const uint64_t *busy,
-    size_t n_busy, struct store_envelope *out, unsigned max, unsigned *n);
+/* Waiting envelopes of a destination behind a place and planned for `to` at the latest, in order.
+ */
+struct store_waiting_query {
+	uint64_t dest;
+	struct store_place after;
+	int64_t to;
+	const uint64_t *busy; /* sorted qids to be left out */
+	size_t n_busy;
+	unsigned max;
+};
+/* *n into out; *last: the place of the last one looked at, `after` when there was none. */
+int queue_store_waiting(struct queue_store *, const struct store_waiting_query *,
+    struct store_envelope *out, unsigned *n, struct store_place *last);
 /* Messages with recipients that a report is owed for: start only. */
 int queue_store_owing(struct queue_store *, uint64_t *out, unsigned max, unsigned *n);
 /* Messages in a segment: for copying forward; scans, reading connection only. */

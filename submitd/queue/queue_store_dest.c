@@ -5,6 +5,7 @@
  * when the destination falls idle. So a hot destination costs no write per message,
  * and a restart finds everything. Runs on the commit thread of process queue.
  */
+#include "base/list.h"
 #include "base/str.h"
 #include "queue/queue_store_internal.h"
 
@@ -341,9 +342,10 @@ queue_store_next_dest_due(struct queue_store *s, int64_t after, int64_t *next)
 int
 queue_store_clamp(struct queue_store *s, int64_t now)
 {
-	static const enum store_statement which[] = {ST_CLAMP_DEST, ST_CLAMP_RETRY};
+	static const enum store_statement which[] = {
+	    ST_CLAMP_DEST, ST_CLAMP_RETRY, ST_CLAMP_WARNED};
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(which); i++) {
 		sqlite3_stmt *st = store_stmt(s, which[i]);
 		if (st == NULL)
 			return -1;
@@ -355,18 +357,50 @@ queue_store_clamp(struct queue_store *s, int64_t now)
 	return 0;
 }
 
+int
+queue_store_dest_warned(struct queue_store *s, uint64_t id, struct store_place *out)
+{
+	sqlite3_stmt *st = store_stmt(s, ST_DEST_WARNED);
+	int rc;
+
+	*out = (struct store_place){INT64_MIN, 0};
+	if (st == NULL)
+		return -1;
+	store_bind_u64(st, 1, id);
+	rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW)
+		*out = (struct store_place){sqlite3_column_int64(st, 0), store_u64(st, 1)};
+	else if (rc != SQLITE_DONE)
+		store_fail(s, "destination");
+	sqlite3_reset(st);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
+}
+
+int
+queue_store_dest_set_warned(struct queue_store *s, uint64_t id, const struct store_place *p)
+{
+	sqlite3_stmt *st = store_stmt(s, ST_DEST_SET_WARNED);
+
+	if (st == NULL)
+		return -1;
+	store_bind_u64(st, 1, id);
+	sqlite3_bind_int64(st, 2, p->next_ms);
+	store_bind_u64(st, 3, p->qid);
+	return store_done(s, st);
+}
+
 /* ---- what is due ----------------------------------------------------------------------------- */
 
-static bool
-is_busy(const struct store_due_query *q, uint64_t qid)
+bool
+store_is_busy(const uint64_t *busy, size_t n, uint64_t qid)
 {
-	size_t lo = 0, hi = q->n_busy;
+	size_t lo = 0, hi = n;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
-		if (q->busy[mid] == qid)
+		if (busy[mid] == qid)
 			return true;
-		if (q->busy[mid] < qid)
+		if (busy[mid] < qid)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -409,7 +443,7 @@ due_range(struct queue_store *s, const struct store_due_query *q, int64_t from, 
 	sqlite3_bind_int64(st, 2, from);
 	sqlite3_bind_int64(st, 3, to);
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
-		if (is_busy(q, store_u64(st, 0)))
+		if (store_is_busy(q->busy, q->n_busy, store_u64(st, 0)))
 			continue;
 		if (*n == q->max) {
 			*more = true;

@@ -30,7 +30,9 @@
 	S(OLD_HISTORY, "SELECT id, time FROM history ORDER BY id LIMIT ?1")                        \
 	S(DEL_HISTORY, "DELETE FROM history WHERE id <= ?1")                                       \
 	S(DEL_RCPT, "DELETE FROM recipient WHERE id = ?1")                                         \
-	S(UPDATE_RCPT, "UPDATE recipient SET state = ?2, report = ?3, attempts = ?4, time = ?5, "  \
+	/* -1 leaves what the row says of the delay: it may be owed still, or told meanwhile */    \
+	S(UPDATE_RCPT, "UPDATE recipient SET state = ?2, "                                         \
+	    "report = CASE ?3 WHEN -1 THEN report ELSE ?3 END, attempts = ?4, time = ?5, "         \
 	    "status = ?6 WHERE id = ?1")                                                           \
 	S(SET_RCPT, "UPDATE recipient SET state = ?2, report = ?3 WHERE id = ?1")                  \
 	S(WARNED_RCPT, "UPDATE recipient SET report = -1 WHERE id = ?1 AND report = 4")            \
@@ -56,6 +58,9 @@
 	S(DEST_SET_DUE, "UPDATE destination SET next_due = ?2 WHERE id = ?1")                      \
 	S(DEST_SET_BACKOFF, "UPDATE destination SET retry_at = ?2, fails = ?3, reason = ?4 "       \
 	    "WHERE id = ?1")                                                                       \
+	S(DEST_WARNED, "SELECT warned_next, warned_qid FROM destination WHERE id = ?1")            \
+	S(DEST_SET_WARNED, "UPDATE destination SET warned_next = ?2, warned_qid = ?3 "             \
+	    "WHERE id = ?1")                                                                       \
 	S(DEST_DEL, "DELETE FROM destination WHERE id = ?1")                                       \
 	S(DEST_FIRST, "SELECT next FROM envelope WHERE dest = ?1 AND state = 0 "                   \
 	    "ORDER BY next LIMIT 1")                                                               \
@@ -68,6 +73,8 @@
 	S(CLAMP_DEST, "UPDATE destination SET next_due = ?1 WHERE next_due > ?1 "                  \
 	    "AND next_due < 9223372036854775807")                                                  \
 	S(CLAMP_RETRY, "UPDATE destination SET retry_at = ?1 WHERE retry_at > ?1")                 \
+	S(CLAMP_WARNED, "UPDATE destination SET warned_next = ?1, warned_qid = 0 "                 \
+	    "WHERE warned_next > ?1")                                                              \
 	S(DUE, "SELECT e.qid, e.msg, e.state, e.next, e.attempts, e.rid, e.rcpts, e.left, m.mid, " \
 	    "m.seg, m.off, m.head_len, m.body_len, m.received, m.flags, m.envelopes "              \
 	    "FROM envelope e CROSS JOIN message m ON m.id = e.msg "                                \
@@ -75,8 +82,11 @@
 	    "ORDER BY e.next")                                                                     \
 	S(NEXT, "SELECT next FROM envelope WHERE dest = ?1 AND state = 0 AND next > ?2 "           \
 	    "ORDER BY next LIMIT 1")                                                               \
-	S(DEST_ENVELOPES, "SELECT qid, msg, dest, state, next, attempts, rid, rcpts, left "        \
-	    "FROM envelope WHERE dest = ?1 AND state = 0 ORDER BY next")                           \
+	S(WAITING_TIED, "SELECT qid, msg, dest, state, next, attempts, rid, rcpts, left "          \
+	    "FROM envelope WHERE dest = ?1 AND state = 0 AND next = ?2 AND qid > ?3 ORDER BY qid") \
+	S(WAITING, "SELECT qid, msg, dest, state, next, attempts, rid, rcpts, left "               \
+	    "FROM envelope WHERE dest = ?1 AND state = 0 AND next > ?2 AND next <= ?3 "            \
+	    "ORDER BY next, qid")                                                                  \
 	S(RCPTS, "SELECT id, idx, notify, state, report, attempts, time, status, addr "            \
 	    "FROM recipient WHERE id >= ?1 AND id < ?2 AND qid = ?3 ORDER BY id")                  \
 	S(GET_ENVELOPE, "SELECT qid, msg, dest, state, next, attempts, rid, rcpts, left "          \
@@ -119,6 +129,8 @@ int store_done(struct queue_store *, sqlite3_stmt *);
 void store_bind_span(sqlite3_stmt *, int, struct span);
 void store_bind_str(sqlite3_stmt *, int, const char *); /* NULL is NULL */
 void store_dest_cache_clear(struct queue_store *);
+/* Sorted qids. */
+bool store_is_busy(const uint64_t *busy, size_t n, uint64_t qid);
 
 static inline void
 store_bind_u64(sqlite3_stmt *st, int i, uint64_t v)

@@ -404,29 +404,46 @@ queue_store_in_segment(
 	return rc == SQLITE_DONE ? 0 : -1;
 }
 
-int
-queue_store_dest_envelopes(struct queue_store *s, uint64_t dest, const uint64_t *busy,
-    size_t n_busy, struct store_envelope *out, unsigned max, unsigned *n)
+static int
+take_waiting(struct queue_store *s, sqlite3_stmt *st, const struct store_waiting_query *q,
+    struct store_envelope *out, unsigned *n, struct store_place *last)
 {
-	sqlite3_stmt *st = store_stmt(s, ST_DEST_ENVELOPES);
 	int rc = SQLITE_DONE;
 
-	*n = 0;
-	if (st == NULL)
-		return -1;
-	store_bind_u64(st, 1, dest);
-	while (*n < max && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-		size_t i = 0;
+	while (*n < q->max && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		row_envelope(st, &out[*n]);
-		while (i < n_busy && busy[i] != out[*n].qid)
-			i++;
-		if (i == n_busy)
-			(*n)++;
+		*last = (struct store_place){out[*n].next_ms, out[*n].qid};
+		*n += !store_is_busy(q->busy, q->n_busy, out[*n].qid);
 	}
 	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
 		store_fail(s, "envelopes");
 	sqlite3_reset(st);
 	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : -1;
+}
+
+int
+queue_store_waiting(struct queue_store *s, const struct store_waiting_query *q,
+    struct store_envelope *out, unsigned *n, struct store_place *last)
+{
+	sqlite3_stmt *st = store_stmt(s, ST_WAITING_TIED);
+
+	*n = 0;
+	*last = q->after;
+	if (st == NULL)
+		return -1;
+	/* two ranges of one index: many rows may be planned for the same millisecond */
+	store_bind_u64(st, 1, q->dest);
+	sqlite3_bind_int64(st, 2, q->after.next_ms);
+	store_bind_u64(st, 3, q->after.qid);
+	if (q->after.next_ms <= q->to && take_waiting(s, st, q, out, n, last) == -1)
+		return -1;
+	st = store_stmt(s, ST_WAITING);
+	if (st == NULL)
+		return -1;
+	store_bind_u64(st, 1, q->dest);
+	sqlite3_bind_int64(st, 2, q->after.next_ms);
+	sqlite3_bind_int64(st, 3, q->to);
+	return take_waiting(s, st, q, out, n, last);
 }
 
 static void

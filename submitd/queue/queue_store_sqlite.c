@@ -15,7 +15,7 @@
 #include <time.h>
 
 #define APPLICATION_ID 0x53514d44 /* "SQMD" */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 static const char schema[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
@@ -35,13 +35,22 @@ static const char schema[] =
     "CREATE INDEX recipient_owed ON recipient (qid) WHERE report > 0;"
     "CREATE TABLE destination (id INTEGER PRIMARY KEY, transport TEXT NOT NULL,"
     "  name TEXT NOT NULL, next_due INTEGER NOT NULL, retry_at INTEGER NOT NULL,"
-    "  fails INTEGER NOT NULL, reason TEXT, UNIQUE (transport, name));"
+    "  fails INTEGER NOT NULL, reason TEXT, warned_next INTEGER NOT NULL DEFAULT 0,"
+    "  warned_qid INTEGER NOT NULL DEFAULT 0, UNIQUE (transport, name));"
     "CREATE INDEX destination_due ON destination (next_due);"
     "CREATE TABLE history (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, qid INTEGER NOT NULL,"
     "  mid BLOB NOT NULL, sender TEXT NOT NULL, rcpt TEXT NOT NULL, transport TEXT, dest TEXT,"
     "  mx TEXT, outcome INTEGER NOT NULL, code INTEGER NOT NULL, esc TEXT, text TEXT,"
     "  attempts INTEGER NOT NULL);"
     "CREATE INDEX history_mid ON history (mid);";
+
+/* Version 1 did not note how far delay warnings had come. */
+static const char upgrade_1[] =
+    "BEGIN IMMEDIATE;"
+    "ALTER TABLE destination ADD COLUMN warned_next INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE destination ADD COLUMN warned_qid INTEGER NOT NULL DEFAULT 0;"
+    "PRAGMA user_version=2;"
+    "COMMIT";
 
 const char *
 queue_outcome_name(enum outcome o)
@@ -190,6 +199,8 @@ check_schema(struct queue_store *s, enum store_mode mode)
 			rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
 		return rc == SQLITE_OK ? sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) : rc;
 	}
+	if (app == APPLICATION_ID && version == 1 && mode == STORE_WRITE)
+		return sqlite3_exec(s->db, upgrade_1, NULL, NULL, NULL);
 	if (app != APPLICATION_ID || version != SCHEMA_VERSION)
 		return SQLITE_NOTADB;
 	return SQLITE_OK;

@@ -83,7 +83,8 @@ look_at(struct queue *q, struct qdest *d, int64_t now)
 		queue_dest_unload(q, d);
 		d->db_more = true;
 	}
-	if (d->n_jobs > 0 || d->fetching || d->settling || d->expiring ||
+	queue_waiting_sweep(q, d);
+	if (d->n_jobs > 0 || d->fetching || d->settling || d->sweeping ||
 	    ev_now_ms() - d->idle_since < DEST_IDLE_MS) {
 		if (d->next_look <= now) {
 			d->next_look = STORE_NEVER;

@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import contextlib
 
 import smtpc
-from daemon import USER, Service, patience, variant
+from daemon import USER, Service, free_port, patience, variant
 from nexthop import DROP, STALL, NextHop
 from tap import equal, ok, run, test, wait_for
 
@@ -21,14 +21,18 @@ OUT = ('transport "outside" { method = static  hosts = {"127.0.0.1:@NEXT@"}  tls
        '  retry_delay = {1}  retry_count = 1  on_give_up = discard }\n'
        'transport "warn" { method = static  hosts = {"127.0.0.1:@NEXT@"}  tls = none\n'
        '  retry_delay = {2}  retry_count = 30  warn_after = 4 }\n'
+       'transport "dead" { method = static  hosts = {"127.0.0.1:@DEAD@"}  tls = none\n'
+       '  retry_delay = {1}  retry_count = 8  warn_after = 2 }\n'
+       'domain "dead.example" { transport = "dead" }\n'
        'domain "discard.example" { transport = "discard" }\n'
        'domain "warn.example" { transport = "warn" }')
 
 
 @contextlib.contextmanager
 def fixture():
+    out = OUT.replace("@DEAD@", str(free_port()))
     with NextHop() as hop, Service(binary=variant("faults"), next_port=hop.port,
-                                   minute_ms=MINUTE_MS, blocks={"outside": OUT}) as s:
+                                   minute_ms=MINUTE_MS, blocks={"outside": out}) as s:
         s.hop = hop
         yield s
 
@@ -126,6 +130,22 @@ def warning(s):
     new = s.hop.to(USER)[before:]
     equal(len(new), 1, "warnings")
     ok(b"Action: delayed" in new[0].data, new[0].data[:2000])
+
+
+@test("D3 S63: what only waits behind a dead destination is told of the delay, once, and ends")
+def waits_only(s):
+    before, names = len(s.hop.to(USER)), [f"w{i}@dead.example" for i in range(12)]
+    for name in names:
+        smtpc.submit(s, name, smtpc.letter("waiting"))
+    empty(s)
+    ok(any(not tries(s, n) for n in names), "all of them were tried")
+    ok(any(tries(s, n) for n in names), "none of them was tried")
+    new = [m.data for m in s.hop.to(USER)[before:]]
+    for name in names:
+        about = [d for d in new if f"rfc822;{name}".encode() in d.replace(b"; ", b";")]
+        actions = ["delayed" if b"Action: delayed" in d else
+                   "failed" if b"Action: failed" in d else d for d in about]
+        equal(actions, ["delayed", "failed"], f"reports for {name}")
 
 
 @test("S62: a restart keeps the schedule and loses nothing")

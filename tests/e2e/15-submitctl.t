@@ -8,8 +8,12 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
 import contextlib
+import fcntl
+import pty
 import stat
+import struct
 import subprocess
+import termios
 
 import smtpc
 from daemon import USER, Service, patience
@@ -125,6 +129,38 @@ def log(s):
     accepted = s.wait_log(event="accepted", mid=mid)
     ok(mid in s.ctl("log", "sid:" + accepted["sid"]), "by sid")
     equal(s.run_ctl("log", "nothing-of-the-kind").returncode, 1)
+
+
+def on_terminal(s, columns, *args):
+    """What submitctl prints on a terminal of that width: the lines."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    command = [os.path.join(os.path.dirname(s.binary), "submitctl"), "-f", s.conf, *args]
+    p = subprocess.Popen(command, stdout=theirs, env={**s.env, "NO_COLOR": "1"})
+    os.close(theirs)
+    text = b""
+    try:
+        while part := os.read(ours, 65536):
+            text += part
+    except OSError:                         # EIO: the other side is closed
+        pass
+    os.close(ours)
+    equal(p.wait(patience(60, s.binary)), 0)
+    return text.decode().replace("\r\n", "\n").strip("\n").split("\n")
+
+
+@test("S68: tables are as wide as the terminal, and whole in a pipe")
+def width(s):
+    reason = "451 4.2.1 " + "a long reason of the next host, " * 6 + "and its end"
+    s.hop.rcpt["long@remote.example"] = reason
+    mid = smtpc.submit(s, "long@remote.example")
+    wait_for(lambda: any("its end" in r["reason"] for r in rows(s, mid)), "the reason")
+    ok("and its end" in s.ctl("queue", "list", mid), "whole in a pipe")
+    for columns in (90, 160):
+        lines = on_terminal(s, columns, "queue", "list", mid)
+        equal([max(len(line) for line in lines), lines[-1][-1]], [columns, "\u2026"], lines)
+    ok("and its end" in on_terminal(s, 400, "queue", "list", mid)[-1], "whole where there is room")
+    s.ctl("queue", "remove", mid)
 
 
 @test("stats and state name every role")

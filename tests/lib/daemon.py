@@ -292,6 +292,8 @@ class Service:
     # ---- what it says ------------------------------------------------------------------------
 
     def log(self):
+        if not os.path.exists(self.log_path):
+            return ""                       # it was never started
         with open(self.log_path, encoding="utf-8", errors="replace") as f:
             return f.read()
 

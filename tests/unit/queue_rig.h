@@ -36,7 +36,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-enum { RIG_FRONT, RIG_DELIVER, RIG_LEDGER, RIG_CONTROL, RIG_PEERS };
+/* RIG_AGAIN is a second socket of RIG_FRONT, RIG_OTHER is another front. */
+enum { RIG_FRONT, RIG_DELIVER, RIG_LEDGER, RIG_CONTROL, RIG_AGAIN, RIG_OTHER, RIG_PEERS };
 
 struct rig {
 	char dir[64];          /* the spool is dir/spool */
@@ -109,7 +110,8 @@ rig_conf(const struct rig *r)
 static inline void
 rig_child(struct rig *r, const int fds[RIG_PEERS])
 {
-	static const enum role roles[] = {ROLE_FRONT, ROLE_DELIVER, ROLE_LEDGER, ROLE_CONTROL};
+	static const enum role roles[] = {
+	    ROLE_FRONT, ROLE_DELIVER, ROLE_LEDGER, ROLE_CONTROL, ROLE_FRONT, ROLE_FRONT};
 	const char *quiet[] = {"file:/dev/null"};
 	struct log_options lo = {.targets = quiet, .n_targets = 1, .level = LOG_LEVEL_INFO};
 	char err[500];
@@ -134,7 +136,7 @@ rig_child(struct rig *r, const int fds[RIG_PEERS])
 	}
 	for (int i = 0; i < RIG_PEERS; i++) {
 		fcntl(fds[i], F_SETFL, O_NONBLOCK);
-		ipc_peer_new(fds[i], roles[i], 0, 1);
+		ipc_peer_new(fds[i], roles[i], i == RIG_OTHER, 1);
 	}
 	ev_run();
 	_exit(0);

@@ -402,6 +402,53 @@ test_breaker_deadline(void **state)
 	auth_pool_free(s[1].pool);
 }
 
+/* The file of a backend that was read again. */
+static uint64_t changes;
+static uint64_t
+fake_changes(const void *self)
+{
+	(void)self;
+	return changes;
+}
+
+/* C2: a yes is remembered, until a backend has new data; nothing else is. */
+static void
+test_cache(void **state)
+{
+	static const struct authbackend filed = {.name = "filed",
+	    .knows_users = true,
+	    .creds = CRED_BIT(CRED_PASSWORD),
+	    .look = fake_look,
+	    .changes = fake_changes};
+	struct fake f[2] = {{.does = 'n'}, {.does = 'o'}};
+	struct auth_source s[2] = {
+	    {.title = "first", .kind = &filed, .knows_users = true, .self = &f[0]},
+	    {.title = "second", .kind = &asking, .self = &f[1]}};
+	struct auth_flow flow = {.title = "test",
+	    .chain = {&s[0], &s[1]},
+	    .n = 2,
+	    .deadline_ms = 1000,
+	    .cache = auth_cache_new(10, 10000),
+	    .cache_ms = 60000};
+
+	(void)state;
+	assert_int_equal(ask(&flow, "alice", NULL, NULL), V_OK);
+	assert_int_equal(ask(&flow, "alice", NULL, NULL), V_OK);
+	assert_int_equal(s[1].asked, 1);
+	assert_int_equal(ask(&flow, "bob", NULL, NULL), V_OK);
+	assert_int_equal(s[1].asked, 2);
+	/* now the first one knows alice, with another password */
+	f[0].does = 'p';
+	changes++;
+	assert_int_equal(ask(&flow, "alice", NULL, NULL), V_PERM);
+	f[0].does = 'n';
+	f[1].does = 't';
+	assert_int_equal(ask(&flow, "alice", NULL, NULL), V_TEMP);
+	assert_int_equal(ask(&flow, "alice", NULL, NULL), V_TEMP);
+	assert_int_equal(auth_cache_stats(flow.cache)->hits, 1);
+	auth_cache_free(flow.cache);
+}
+
 /* A full house is our trouble: questions that no worker took say nothing about the backend. */
 static void
 test_breaker_busy(void **state)
@@ -551,6 +598,7 @@ main(void)
 	    cmocka_unit_test(test_reason),
 	    cmocka_unit_test(test_breaker),
 	    cmocka_unit_test(test_breaker_deadline),
+	    cmocka_unit_test(test_cache),
 	    cmocka_unit_test(test_breaker_busy),
 	    cmocka_unit_test(test_breaker_forgotten),
 	    cmocka_unit_test(test_deadline),

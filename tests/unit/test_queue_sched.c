@@ -5,6 +5,8 @@
  */
 #include "queue_rig.h"
 
+#include <sqlite3.h>
+
 static struct rig rig;
 
 static int
@@ -317,6 +319,92 @@ test_dead_domain(void **state)
 	buf_clear(&out);
 }
 
+/* While it is down: as if all that waits had come so much earlier. */
+static void
+make_older(int64_t ms)
+{
+	char *path = xasprintf("%s/spool/queue.db", rig.dir);
+	char *sql = xasprintf("UPDATE message SET received = received - %lld;"
+			      "UPDATE envelope SET next = (SELECT min(next) FROM envelope) - %lld;"
+			      "UPDATE destination SET next_due = 0, retry_at = 0",
+	    (long long)ms, (long long)ms);
+	sqlite3 *db = NULL;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	free(path);
+	free(sql);
+}
+
+/* Plays deliver until nothing comes: the domain cannot be reached, reports arrive. How many
+ * delays they told of. */
+static unsigned
+serve_dead(unsigned want, bool *failed)
+{
+	unsigned delayed = 0;
+	struct rig_job j;
+
+	while (rig_job(&rig, &j, delayed < want ? 20000 : 1500)) {
+		bool dead = strcmp(j.dest, "dead.test") == 0;
+		delayed += !dead && strstr(buf_cstr(&j.body), "Action: delayed") != NULL;
+		*failed |= !dead && strstr(buf_cstr(&j.body), "Action: failed") != NULL;
+		assert_true(rig_result(
+		    &rig, &j, dead ? DEST_UNREACHABLE : DEST_OK, NULL, dead ? 421 : 250));
+		rig_job_clear(&j);
+	}
+	return delayed;
+}
+
+/*
+ * D3, S63: three pages of messages wait behind a dead domain, all but one or two never
+ * tried: each sender is told of the delay, once, over a restart too, and of the end.
+ */
+static void
+test_waits_only(void **state)
+{
+	enum { N = 450 };
+	static const char *const to[] = {"x@dead.test"};
+	struct buf out = BUF_INIT;
+	struct rig_job j;
+	bool failed = false;
+
+	(void)state;
+	rig.transport = "retry_delay = {30} retry_count = 4 warn_after = 60";
+	rig_start(&rig);
+	accept_one("a@sender.test", to, 1);
+	assert_true(rig_job(&rig, &j, 5000));
+	assert_true(rig_result(&rig, &j, DEST_UNREACHABLE, NULL, 421));
+	assert_true(rig_ack(&rig, j.job.qid, 5000));
+	rig_job_clear(&j);
+	for (int i = 1; i < N; i++)
+		accept_one("a@sender.test", to, 1);
+	accept_one(NULL, to, 1); /* the null sender is never told */
+	rig_stop(&rig, SIGTERM);
+
+	make_older(61 * 60000);
+	rig_start(&rig);
+	/* the one that is tried again speaks for itself, by the time in its head: now */
+	assert_int_equal(serve_dead(N - 1, &failed), N - 1);
+	rig_stop(&rig, SIGTERM);
+	make_older(-1); /* behind the place noted: all are looked at again */
+	rig_start(&rig);
+	assert_int_equal(serve_dead(0, &failed), 0);
+	assert_false(failed);
+	rig_stop(&rig, SIGTERM);
+
+	make_older(60 * 60000);
+	rig_start(&rig);
+	assert_int_equal(serve_dead(0, &failed), 0);
+	assert_true(failed);
+	assert_int_equal(rig_ctl(&rig, "{\"cmd\":\"queue.list\"}", &out), 0);
+	/* the null sender's is kept for the operator, the one that speaks for itself waits */
+	assert_non_null(strstr(buf_cstr(&out), "\"state\":\"held\""));
+	const char *one = strstr(buf_cstr(&out), "\"state\":\"waiting\"");
+	assert_true(one == NULL || strstr(one + 1, "\"state\":\"waiting\"") == NULL);
+	buf_clear(&out);
+}
+
 /* S63: no retries left: on_give_up = discard tells nobody, dsn does. */
 static void
 test_give_up(void **state)
@@ -411,6 +499,7 @@ main(void)
 	    TEST(test_no_report),
 	    TEST(test_success_report),
 	    TEST(test_dead_domain),
+	    TEST(test_waits_only),
 	    TEST(test_give_up),
 	    TEST(test_paused),
 	    TEST(test_deliver_dies),

@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -292,6 +293,74 @@ test_select(void **state)
 	}
 }
 
+/* A spool of the first version gets what it lacks, and keeps its rows. */
+static void
+test_upgrade(void **state)
+{
+	char path[100];
+	struct store_place place = {5000, 7}, got;
+	bool damaged;
+
+	(void)state;
+	add(1, "old.test", 4000, 1);
+	assert_int_equal(queue_store_commit(st), 0);
+	queue_store_free(st);
+	snprintf(path, sizeof(path), "%s/queue.db", dir);
+	sqlite3 *db = NULL;
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(db,
+		"ALTER TABLE destination DROP COLUMN warned_next;"
+		"ALTER TABLE destination DROP COLUMN warned_qid; PRAGMA user_version=1",
+		NULL, NULL, NULL),
+	    SQLITE_OK);
+	sqlite3_close(db);
+	assert_null(queue_store_open(path, STORE_READ, &damaged, err, sizeof(err)));
+	st = queue_store_open(path, STORE_WRITE, &damaged, err, sizeof(err));
+	assert_non_null(st);
+	assert_int_equal(queue_store_begin(st), 0);
+	assert_int_equal(queue_store_dest_set_warned(st, 1, &place), 0);
+	assert_int_equal(queue_store_dest_warned(st, 1, &got), 0);
+	assert_true(got.next_ms == 5000 && got.qid == 7);
+	/* D3: after the clock was set back the place is not beyond it */
+	assert_int_equal(queue_store_clamp(st, 4500), 0);
+	assert_int_equal(queue_store_dest_warned(st, 1, &got), 0);
+	assert_true(got.next_ms == 4500 && got.qid == 0);
+}
+
+/* Pages of what waits, many planned for one millisecond: each row once, busy ones left out. */
+static void
+test_waiting(void **state)
+{
+	struct store_envelope rows[7];
+	uint64_t busy[] = {3, 15, 31}, seen = 0;
+	struct store_waiting_query q = {
+	    .dest = 1, .after = {INT64_MIN, 0}, .to = 3000, .busy = busy, .n_busy = 3, .max = 7};
+	struct store_place last;
+	unsigned n, total = 0;
+
+	(void)state;
+	for (uint64_t id = 1; id <= 30; id++)
+		add(id, "dead.test", id <= 20 ? 1000 : 3000, 1);
+	add(31, "dead.test", 3000, 1);
+	add(32, "dead.test", 3001, 1);
+	for (;; q.after = last) {
+		assert_int_equal(queue_store_waiting(st, &q, rows, &n, &last), 0);
+		for (unsigned i = 0; i < n; i++) {
+			assert_true(rows[i].qid > seen);
+			seen = rows[i].qid;
+		}
+		total += n;
+		if (n < q.max)
+			break;
+	}
+	assert_int_equal(total, 28);
+	assert_true(last.next_ms == 3000 && last.qid == 31);
+	q.after = last;
+	assert_int_equal(queue_store_waiting(st, &q, rows, &n, &last), 0);
+	assert_true(n == 0 && last.next_ms == 3000 && last.qid == 31);
+}
+
 static void
 test_foreign(void **state)
 {
@@ -320,6 +389,8 @@ main(void)
 	    TEST(test_destination),
 	    TEST(test_many_destinations),
 	    TEST(test_select),
+	    TEST(test_upgrade),
+	    TEST(test_waiting),
 	    TEST(test_foreign),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
