@@ -39,7 +39,7 @@ struct conf_host {
 #define CONF_ENUM_log_level "error", "warn", "info", "debug" /* as enum log_level */
 #define CONF_ENUM_audit_unknown_names "hash", "clear"
 #define CONF_ENUM_tls_min_version "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"
-#define CONF_ENUM_backend_type "internal", "file", "http"
+#define CONF_ENUM_backend_type "internal", "file", "http", "ldap"
 #define CONF_ENUM_backend_method "GET", "POST"
 #define CONF_ENUM_backend_auth "none", "basic"
 #define CONF_ENUM_backend_content_type "form", "json"
@@ -56,7 +56,7 @@ struct conf_host {
 #define CONF_ENUM_transport_on_give_up "dsn", "discard"
 
 enum { UNKNOWN_NAMES_HASH = 0, UNKNOWN_NAMES_CLEAR = 1 };
-enum { BACKEND_INTERNAL = 0, BACKEND_FILE = 1, BACKEND_HTTP = 2 };
+enum { BACKEND_INTERNAL = 0, BACKEND_FILE = 1, BACKEND_HTTP = 2, BACKEND_LDAP = 3 };
 enum { HTTP_GET = 0, HTTP_POST = 1 };
 enum { HTTP_AUTH_NONE = 0, HTTP_AUTH_BASIC = 1 };
 enum { HTTP_FORM = 0, HTTP_JSON = 1 };
@@ -113,6 +113,7 @@ struct conf_transport;
 struct conf_tls;
 struct conf_auth_flow;
 struct conf_limit;
+struct conf_ldap;
 #include "conf/conf_options.def"
 #undef BLOCK
 #undef OPT

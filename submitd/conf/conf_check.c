@@ -244,7 +244,7 @@ check_unreferenced(struct conf_builder *b)
 	} kinds[] = {{CONF_BLOCK_tls, "tls_profile of a listener"},
 	    {CONF_BLOCK_auth_flow, "auth_flow of a listener"},
 	    {CONF_BLOCK_backend, "chain of an auth_flow"},
-	    {CONF_BLOCK_limit, "limit of a listener"},
+	    {CONF_BLOCK_ldap, "profile of a backend"}, {CONF_BLOCK_limit, "limit of a listener"},
 	    {CONF_BLOCK_transport, "transport of a domain"}};
 	char label[CONF_LABEL];
 	size_t i, k;
@@ -325,6 +325,7 @@ conf_check(struct conf_builder *b)
 		    b, CONF_WHERE(t, tls, certificate), label, "certificate", t->certificate);
 		conf_check_absolute(b, CONF_WHERE(t, tls, key), label, "key", t->key);
 	}
+	conf_check_ldap(b);
 	for (i = 0; i < c->n_backend; i++)
 		conf_check_backend(b, &c->backend_blocks[i]);
 	for (i = 0; i < c->n_ou; i++)

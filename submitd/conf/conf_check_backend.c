@@ -35,6 +35,8 @@ static const struct {
     {CONF_OPT_backend_expect_status, TYPE(HTTP)},
     {CONF_OPT_backend_user_field, TYPE(HTTP)},
     {CONF_OPT_backend_addresses_field, TYPE(HTTP)},
+    {CONF_OPT_backend_profile, TYPE(LDAP)},
+    {CONF_OPT_backend_bind_as, TYPE(LDAP)},
 };
 
 /* "file" or "file, smtp". */
@@ -95,6 +97,7 @@ static void (*const checks[])(struct conf_builder *, const struct conf_backend *
     [BACKEND_INTERNAL] = check_internal,
     [BACKEND_FILE] = check_file,
     [BACKEND_HTTP] = conf_check_backend_http,
+    [BACKEND_LDAP] = conf_check_ldap_backend,
 };
 
 void

@@ -143,6 +143,40 @@ files_check_user(struct conf_findings *f, const struct conf_user *u)
 }
 
 static void
+files_check_ldap(struct conf_findings *f, const struct conf_ldap *l)
+{
+	struct buf text = BUF_INIT;
+	char label[CONF_LABEL], err[256] = "";
+	struct span rest, line;
+	SSL_CTX *ctx;
+
+	conf_label(CONF_BLOCK_ldap, l->title, NULL, label);
+	if (l->bind_secret != NULL && strncmp(l->bind_secret, "file:", 5) == 0 &&
+	    files_read(f, CONF_WHERE(l, ldap, bind_secret), label, "bind_secret",
+		l->bind_secret + 5, SECRET_MAX, &text) == 0) {
+		rest = buf_span(&text);
+		line = span_cut(&rest, '\n');
+		if (line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		if (line.n == 0 || memchr(line.p, '\0', line.n) != NULL)
+			conf_findings_add(f, true, CONF_WHERE(l, ldap, bind_secret),
+			    "%s: bind_secret: %s must hold the password of bind_dn in its first "
+			    "line",
+			    label, l->bind_secret + 5);
+		files_check_mode(
+		    f, CONF_WHERE(l, ldap, bind_secret), label, "bind_secret", l->bind_secret + 5);
+	}
+	buf_wipe(&text);
+	if (l->ca_file == NULL)
+		return;
+	ctx = tls_client_new(l->ca_file, true, err, sizeof err);
+	if (ctx == NULL)
+		conf_findings_add(f, true, CONF_WHERE(l, ldap, ca_file), "%s: ca_file: %s: %s",
+		    label, l->ca_file, err);
+	SSL_CTX_free(ctx);
+}
+
+static void
 files_check_server(struct conf_findings *f, const struct conf *c)
 {
 	const struct conf_server *s = c->server;
@@ -206,6 +240,8 @@ conf_check_files(const struct conf *c, struct conf_findings *f)
 		files_check_tls(f, &c->tls_blocks[i]);
 	for (i = 0; i < c->n_backend; i++)
 		files_check_backend(f, &c->backend_blocks[i]);
+	for (i = 0; i < c->n_ldap; i++)
+		files_check_ldap(f, &c->ldap_blocks[i]);
 	for (i = 0; i < c->n_user && i < SECRET_FILES_MAX; i++)
 		files_check_user(f, &c->user_blocks[i]);
 	for (i = 0; i < c->n_transport; i++) {

@@ -240,6 +240,9 @@ void conf_check_backend(struct conf_builder *, const struct conf_backend *);
 void conf_check_flows(struct conf_builder *); /* conf_check_flow.c: chains, backends of units */
 /* conf_check_http.c: backends that ask an HTTP server */
 void conf_check_backend_http(struct conf_builder *, const struct conf_backend *, const char *label);
+void conf_check_ldap(struct conf_builder *); /* conf_check_ldap.c */
+/* The same for a backend of type ldap and its profile. */
+void conf_check_ldap_backend(struct conf_builder *, const struct conf_backend *, const char *label);
 /* conf_check.c: an error when the path (NULL is fine) does not begin with a slash. */
 void conf_check_absolute(struct conf_builder *, struct conf_where, const char *label,
     const char *option, const char *path);
