@@ -97,7 +97,8 @@ PEOPLE = {
     "twin1": ("twin", "mail: twin@example.com"),
     "twin2": ("twin", "mail: twin@example.com"),
     "comma, \\+#\"<>;=": ("comma", "mail: comma@example.com"),
-    "locked": ("locked", "mail: locked@example.com\npwdAccountLockedTime: 000001010000Z\n" + POLICY),
+    "locked": ("locked", "mail: locked@example.com\npwdAccountLockedTime: 000001010000Z\n"
+                         + POLICY),
     "expired": ("expired", "mail: expired@example.com\npwdChangedTime: 20000101000000Z\n" + POLICY),
     "reset": ("reset", f"mail: reset@example.com\npwdReset: TRUE\n{POLICY}"),
     "counted": ("counted", "mail: counted@example.com\n" + POLICY),
