@@ -9,6 +9,7 @@
 #include "authbackends/sasl_cyrus.h"
 #include "authbackends/sasl_oauth.h"
 #include "authbackends/sasl_precheck.h"
+#include "base/saslprep.h"
 #include "base/str.h"
 
 #include <stdlib.h>
@@ -75,6 +76,33 @@ end_look(struct auth_sasl *x, enum precheck result, const char *why)
 	return end(x, result == PRE_REFUSED ? SASL_OUT_REFUSED : SASL_OUT_MALFORMED, why);
 }
 
+/*
+ * Name and what proves it are there: the forms that are looked up (RFC 4013). What is
+ * made of other white space, or of letters in a wide form, is looked at once more.
+ */
+static enum sasl_outcome
+end_credentials(struct auth_sasl *x)
+{
+	const char *why = "";
+	enum precheck look;
+
+	if (x->login[0] != '\0') {
+		if (saslprep_text(x->login, sizeof(x->login)) == -1)
+			return end(x, SASL_OUT_REFUSED, "SASLprep refuses the name");
+		if ((look = sasl_precheck_name(span_of(x->login), &why)) != PRE_OK)
+			return end_look(x, look, why);
+	}
+	if (auth_mech_cred(x->mech) == CRED_PASSWORD) {
+		if (saslprep_secret(&x->password, AUTH_PASSWORD_MAX) == -1)
+			return end(x, SASL_OUT_REFUSED, "SASLprep refuses the password");
+		look =
+		    sasl_precheck_password((struct span){x->password.data, x->password.len}, &why);
+		if (look != PRE_OK)
+			return end_look(x, look, why);
+	}
+	return end(x, SASL_OUT_CREDENTIALS, "");
+}
+
 /* ---- PLAIN and LOGIN --------------------------------------------------------------------------
  */
 
@@ -116,7 +144,7 @@ take_cyrus(struct auth_sasl *x, enum cyrus_result r)
 		password = sasl_cyrus_password(x->cyrus);
 		x->password = *password; /* moved */
 		*password = (struct secret){NULL, 0};
-		return end(x, SASL_OUT_CREDENTIALS, "");
+		return end_credentials(x);
 	case CYRUS_MALFORMED:
 		return end(x, SASL_OUT_MALFORMED, "the SASL library refused the message");
 	case CYRUS_NO_MECH:
@@ -181,7 +209,7 @@ oauth_step(struct auth_sasl *x, struct span response)
 	if (look != PRE_OK)
 		return end_look(x, look, why);
 	secret_set(&x->password, o.token.p, o.token.n);
-	return end(x, SASL_OUT_CREDENTIALS, "");
+	return end_credentials(x);
 }
 
 static enum sasl_outcome

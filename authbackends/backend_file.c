@@ -13,11 +13,11 @@
 #include "base/fs.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/saslprep.h"
 #include "base/str.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -188,6 +188,20 @@ out:
 	return result;
 }
 
+/* A password in clear; what was sent is in the form that SASLprep gives it. */
+static bool
+same_plain(struct span entry, const struct secret *password)
+{
+	struct secret s = {NULL, 0};
+	bool same;
+
+	secret_set(&s, entry.p, entry.n);
+	/* length is no secret worth more than the entry's own line */
+	same = saslprep_secret(&s, AUTH_PASSWORD_MAX) == 0 && secret_equal(&s, password);
+	secret_clear(&s);
+	return same;
+}
+
 static bool
 file_look(void *self, struct auth_check *c, enum verdict *v)
 {
@@ -209,9 +223,7 @@ file_look(void *self, struct auth_check *c, enum verdict *v)
 		*v = V_TEMP;
 		return true;
 	case ENTRY_PLAIN:
-		/* length is no secret worth more than the entry's own line */
-		if (e.secret.n == c->password.len &&
-		    CRYPTO_memcmp(e.secret.p, c->password.data, e.secret.n) == 0)
+		if (same_plain(e.secret, &c->password))
 			*v = V_OK;
 		else
 			(void)str_copy(c->reason, sizeof(c->reason), "wrong password");

@@ -7,6 +7,8 @@
 #include "authbackends/passwd_table.h"
 
 #include "authbackends/passwd_hash.h"
+#include "base/saslprep.h"
+#include "base/scram.h"
 #include "base/str.h"
 
 #include <stdlib.h>
@@ -24,7 +26,7 @@ struct entry {
 };
 
 struct cost {
-	char text[32];
+	char text[64];
 	size_t count;
 	uint32_t entry;
 };
@@ -150,6 +152,8 @@ looks_hashed(struct span s)
 
 	if (s.n > 1 && s.p[0] == '{')
 		return memchr(s.p, '}', s.n) != NULL;
+	if (span_starts_nocase(s, "SCRAM-SHA-"))
+		return true;
 	if (s.n < 3 || s.p[0] != '$')
 		return false;
 	for (i = 1; i < s.n && i < 12; i++) {
@@ -186,6 +190,25 @@ judge_secret(struct span s, bool allow_plain, enum passwd_entry_kind *kind)
 	return NULL;
 }
 
+/* The keys of SCRAM are held apart by colons. */
+static bool
+may_have_colons(struct span secret)
+{
+	if (secret.p[0] == '*' || secret.p[0] == '!')
+		secret = (struct span){secret.p + 1, secret.n - 1};
+	return span_starts_nocase(secret, SCRAM_PREFIX);
+}
+
+/* Names that clients send come in this form. */
+static bool
+is_prepared(struct span name)
+{
+	char text[NAME_MAX_LEN + 1];
+
+	return str_copy_span(text, sizeof(text), name) == 0 &&
+	       saslprep_text(text, sizeof(text)) == 0 && span_eq(name, text);
+}
+
 /* Cuts a line into its two fields; a text when it has not exactly two. */
 static const char *
 split_line(struct span line, struct span *name, struct span *secret)
@@ -205,7 +228,7 @@ split_line(struct span line, struct span *name, struct span *secret)
 	if (secret->n == 0)
 		return "there is no second field";
 	if (memchr(secret->p, ' ', secret->n) != NULL || str_has_control(*secret) ||
-	    (colon && memchr(secret->p, ':', secret->n) != NULL))
+	    (colon && memchr(secret->p, ':', secret->n) != NULL && !may_have_colons(*secret)))
 		return "there are more than two fields";
 	if (name->n == 0)
 		return "the name is empty";
@@ -215,6 +238,10 @@ split_line(struct span line, struct span *name, struct span *secret)
 		return "the name has control characters";
 	if (!utf8_valid(*name))
 		return "the name is not UTF-8";
+	if (!is_prepared(*name))
+		return "the name is not as SASLprep (RFC 4013) leaves it, so that nobody could log "
+		       "in "
+		       "with it; submitctl passwd writes it well";
 	return NULL;
 }
 

@@ -6,10 +6,11 @@
  */
 #include "ctl/ctl_passwd_file.h"
 
+#include "base/saslprep.h"
 #include "base/secret.h"
 #include "base/str.h"
+#include "ctl/ctl_passwd_hash.h"
 
-#include <crypt.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -19,12 +20,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define PASSWORD_MAX 511 /* what libxcrypt takes */
-
-static const struct {
-	const char *name, *prefix;
-	unsigned long cost;
-} methods[] = {{"yescrypt", "$y$", 0}, {"bcrypt", "$2b$", 11}, {"sha512", "$6$", 100000}};
+#define PASSWORD_MAX CTL_PASSWORD_MAX
 
 /* Up to the end of the line. -1: end of file at once, or too long. */
 static int
@@ -108,10 +104,20 @@ get_password(struct secret *out)
 	}
 	if (why == NULL)
 		why = check_password(first);
-	if (why == NULL)
+	if (why == NULL) {
+		/* as the server does before it looks the hash up (RFC 4013) */
 		secret_set(out, first, strlen(first));
-	else
+		if (saslprep_secret(out, PASSWORD_MAX) == -1)
+			why = "the password holds characters that SASLprep (RFC 4013) refuses, "
+			      "or gets too long by it";
+		else if (span_trim((struct span){out->data, out->len}).n != out->len)
+			why = "blanks at the edges of a password get lost on the way; leave them "
+			      "out";
+	}
+	if (why != NULL) {
+		secret_clear(out);
 		ctl_error("%s", why);
+	}
 	explicit_bzero(first, sizeof(first));
 	explicit_bzero(second, sizeof(second));
 	return why == NULL ? 0 : -1;
@@ -119,27 +125,16 @@ get_password(struct secret *out)
 
 /* The hash of a password asked for now. -1 with the error printed. */
 static int
-make_hash(const char *prefix, unsigned long cost, char *hash, size_t size)
+make_hash(const char *method, char hash[CTL_HASH_MAX])
 {
 	struct secret password = {0};
-	struct crypt_data *data;
-	char *setting = NULL;
-	const char *h = NULL;
-	int rc = -1;
+	int rc;
 
 	if (get_password(&password) == -1)
 		return -1;
-	data = xcallocarray(1, sizeof(*data));
-	setting = crypt_gensalt_ra(prefix, cost, NULL, 0);
-	if (setting != NULL)
-		h = crypt_r(password.data, setting, data);
-	if (h == NULL || h[0] == '*' || str_copy(hash, size, h) == -1)
+	rc = ctl_hash_make(method, &password, hash);
+	if (rc == -1)
 		ctl_error("this system cannot make such a hash");
-	else
-		rc = 0;
-	explicit_bzero(data, sizeof(*data));
-	free(data);
-	free(setting);
 	secret_clear(&password);
 	return rc;
 }
@@ -176,15 +171,19 @@ backend_file(struct ctl *ctl, const char *backend)
 	return path;
 }
 
+/* A text, or NULL and the name as it is looked up (RFC 4013). */
 static const char *
-check_name(const char *name)
+check_name(const char *given, char name[256])
 {
-	struct span s = span_of(name);
+	struct span s = span_of(given);
 
 	if (s.n == 0 || s.n > 255)
 		return "a user name has 1 to 255 octets";
 	if (str_has_control(s) || !utf8_valid(s))
 		return "a user name holds no control characters and is UTF-8";
+	(void)str_copy(name, 256, given);
+	if (saslprep_text(name, 256) == -1)
+		return "the user name holds characters that SASLprep (RFC 4013) refuses";
 	if (strpbrk(name, ": \t") != NULL)
 		return "a user name holds no colon and no blanks: they separate it from the hash";
 	if (name[0] == '#')
@@ -291,31 +290,27 @@ int
 ctl_passwd(struct ctl *ctl, int argc, char **argv)
 {
 	struct options o = {.method = "yescrypt"};
-	char hash[CRYPT_OUTPUT_SIZE] = "";
+	char hash[CTL_HASH_MAX] = "", name[256] = "";
 	const char *why, *user;
-	size_t m = 0;
 	int rc = read_options(ctl, argc, argv, &o);
 
 	if (rc != 0)
 		return rc == -1 ? CTL_OK : rc;
-	while (m < 3 && strcmp(methods[m].name, o.method) != 0)
-		m++;
-	if (m == 3) {
-		ctl_error(
-		    "there is no method \"%s\"; right is yescrypt, bcrypt or sha512", o.method);
+	if (!ctl_hash_method(o.method)) {
+		ctl_error("there is no method \"%s\"; right is " CTL_HASH_METHODS, o.method);
 		return CTL_USAGE;
 	}
 	user = o.hash_only ? NULL : argv[optind];
-	why = user == NULL ? NULL : check_name(user);
+	why = user == NULL ? NULL : check_name(user, name);
 	if (why != NULL) {
 		ctl_error("%s", why);
 		return CTL_USAGE;
 	}
-	if (!o.delete &&make_hash(methods[m].prefix, methods[m].cost, hash, sizeof(hash)) == -1)
+	if (!o.delete &&make_hash(o.method, hash) == -1)
 		return CTL_FAILED;
 	if (o.hash_only) {
 		(void)printf(ctl->json ? "{\"hash\":\"%s\"}\n" : "%s\n", hash);
 		return CTL_OK;
 	}
-	return change_file(ctl, &o, user, o.delete ? NULL : hash);
+	return change_file(ctl, &o, name, o.delete ? NULL : hash);
 }

@@ -53,7 +53,8 @@ static const struct ctl_command commands[] = {
 	"set a password in the file of a file backend, or print a hash",
 	"  The password is asked for twice, or read from standard input when that is no\n"
 	"  terminal; never from the command line.\n"
-	"  --method METHOD          yescrypt (default), bcrypt or sha512\n"
+	"  --method METHOD          yescrypt (default), bcrypt, sha512, argon2id or\n"
+	"                           scram-sha-256\n"
 	"  --hash                   (or no USER) only print the hash, for the\n"
 	"                           secret file of a user block\n"
 	"  --delete                 remove the user\n"},

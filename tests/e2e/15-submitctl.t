@@ -14,6 +14,7 @@ import stat
 import struct
 import subprocess
 import termios
+import unicodedata
 
 import smtpc
 from daemon import USER, Service, patience
@@ -242,14 +243,18 @@ def passwd(s):
 
 @test("P3: passwords of the user file work with every kind of hash")
 def hashes(s):
-    for method in ("yescrypt", "bcrypt", "sha512"):
+    methods = ("yescrypt", "bcrypt", "sha512", "argon2id", "scram-sha-256")
+    for method in methods:
         user = f"{method}@example.com"
         s.ctl("passwd", "--method", method, user, text="pässword-1\n")
         s.users[user] = "pässword-1"
     s.reload()
-    for method in ("yescrypt", "bcrypt", "sha512"):
+    for method in methods:
         for mech in ("PLAIN", "LOGIN"):
             smtpc.login(s, f"{method}@example.com", mech=mech).close()
+    # the same word as another system writes it
+    s.users["yescrypt@example.com"] = unicodedata.normalize("NFD", "pässword-1")
+    smtpc.login(s, "yescrypt@example.com").close()
 
 
 @test("usage errors are status 2, an unreachable service is status 1 with advice")

@@ -21,7 +21,13 @@
 #define SHA                                                                                        \
 	"$6$rounds=1000$abc$"                                                                      \
 	"zaWpAwySRl8PX4W2aEMJwxpN82bCKtDZP0RBdOD6W7BQlilBqAsWnAZuS10iUyJZneS8Ob1gxs1BZkqJi1nTi."
-/* all three of the password "x" */
+#define ARG "$argon2id$v=19$m=64,t=2,p=1$c29tZXNhbHQ$JLJNcacj/SOD3JxqdLjILL64eg2NaJc2QMt6DlLp0Dk"
+#define SCR                                                                                        \
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$NPykTmxhvQ4QydY34wnid8tcnX02Uktf4GdWbwjc/ek=" \
+	":g6cZ2zK7Tpo5G+CkYlHdz2+Dr5MuBzOBweZ2KXlXybI="
+/* all of the password "x" */
+#define ARG_WITH(cost)                                                                             \
+	"$argon2id$v=19$" cost "$c29tZXNhbHQ$JLJNcacj/SOD3JxqdLjILL64eg2NaJc2QMt6DlLp0Dk"
 
 static void
 test_check(void **state)
@@ -34,6 +40,26 @@ test_check(void **state)
 	    {BCR, PASSWD_BCRYPT},
 	    {SHA, PASSWD_SHA512},
 	    {"$5$abc$sCOGUciM.GdmYMCUvmUcgu03oRH87O0clF96.9mwWGB", PASSWD_SHA256},
+	    {ARG, PASSWD_ARGON2ID},
+	    {ARG_WITH("m=262144,t=8,p=4"), PASSWD_ARGON2ID},
+	    {SCR, PASSWD_SCRAM_SHA256},
+	    {ARG_WITH("m=262145,t=1,p=1"), PASSWD_NONE},
+	    {ARG_WITH("m=262144,t=9,p=1"), PASSWD_NONE},
+	    {ARG_WITH("m=64,t=4294967297,p=1"), PASSWD_NONE},
+	    {ARG_WITH("m=64,t=0,p=1"), PASSWD_NONE},
+	    {ARG_WITH("m=64,t=2,p=5"), PASSWD_NONE},
+	    {ARG_WITH("m=16,t=2,p=4"), PASSWD_NONE},
+	    {ARG_WITH("m=64,t=2,p=1,x=1"), PASSWD_NONE},
+	    {ARG_WITH("m=64,t=2"), PASSWD_NONE},
+	    {"$argon2id$v=16$m=64,t=2,p=1$c29tZXNhbHQ$JLJNcacj/SOD3JxqdLjILL64eg2NaJc2QMt6DlLp0Dk",
+		PASSWD_NONE},
+	    {"$argon2i$v=19$m=64,t=2,p=1$c29tZXNhbHQ$JLJNcacj/SOD3JxqdLjILL64eg2NaJc2QMt6DlLp0Dk",
+		PASSWD_NONE},
+	    {"$argon2id$v=19$m=64,t=2,p=1$c29tZXNhbHQ", PASSWD_NONE},
+	    {"$argon2id$v=19$m=64,t=2,p=1$c29tZXNhbHQ$JLJN", PASSWD_NONE},
+	    {"$argon2id$", PASSWD_NONE},
+	    {"SCRAM-SHA-256$", PASSWD_NONE},
+	    {"SCRAM-SHA-1$4096:W22ZaJ0SNY7soEsUEjb6gQ==$x:y", PASSWD_NONE},
 	    {"", PASSWD_NONE},
 	    {"x", PASSWD_NONE},
 	    {"*", PASSWD_NONE},
@@ -96,6 +122,11 @@ test_verify(void **state)
 	assert_true(verify(YES, "x", 1));
 	assert_true(verify(BCR, "x", 1));
 	assert_true(verify(SHA, "x", 1));
+	assert_true(verify(ARG, "x", 1));
+	assert_true(verify(SCR, "x", 1));
+	assert_false(verify(ARG, "y", 1));
+	assert_false(verify(SCR, "y", 1));
+	assert_false(verify(ARG_WITH("m=64,t=3,p=1"), "x", 1));
 	assert_false(verify(SHA, "y", 1));
 	assert_false(verify(SHA, "", 0));
 	assert_false(verify(SHA, "x\0z", 3)); /* a NUL never cuts */
@@ -116,6 +147,8 @@ test_cost(void **state)
 	assert_true(span_eq(passwd_hash_cost(BCR), "$2b$04"));
 	assert_true(span_eq(passwd_hash_cost(SHA), "$6$rounds=1000"));
 	assert_true(span_eq(passwd_hash_cost("$6$abc$def"), "$6"));
+	assert_true(span_eq(passwd_hash_cost(ARG), "$argon2id$v=19$m=64,t=2,p=1"));
+	assert_true(span_eq(passwd_hash_cost(SCR), "SCRAM-SHA-256$4096"));
 	assert_true(span_eq(passwd_hash_cost("x"), "x"));
 }
 
