@@ -6,6 +6,7 @@
  */
 #include "proc.h"
 
+#include "authbackends/auth_guard.h"
 #include "authbackends/auth_mechs.h"
 #include "authbackends/auth_report.h"
 #include "authbackends/auth_sasl.h"
@@ -166,6 +167,7 @@ static int
 on_ctl(struct ipc_peer *p, struct ipc_in *in)
 {
 	const struct auth_session_stats *st = auth_session_stats();
+	const struct auth_guard_stats *gs = auth_guard_stats();
 	struct buf out = BUF_INIT;
 	struct ipc_ctl_req m;
 	const char *cmd = NULL;
@@ -184,9 +186,12 @@ on_ctl(struct ipc_peer *p, struct ipc_in *in)
 		    "{\"role\":\"auth\",\"instance\":%u,\"open\":%zu,\"started\":%" PRIu64
 		    ",\"accepted\":%" PRIu64 ",\"denied\":%" PRIu64 ",\"temporary\":%" PRIu64
 		    ",\"malformed\":%" PRIu64 ",\"refused_by_rule\":%" PRIu64
-		    ",\"records_waiting\":%zu,\"records_lost\":%" PRIu64,
+		    ",\"records_waiting\":%zu,\"records_lost\":%" PRIu64 ",\"guard_asked\":%" PRIu64
+		    ",\"guard_locked_out\":%" PRIu64 ",\"guard_not_now\":%" PRIu64
+		    ",\"guard_waiting\":%zu",
 		    proc_instance(), st->open, st->started, st->accepted, st->denied, st->temporary,
-		    st->malformed, st->by_rule, kept, lost);
+		    st->malformed, st->by_rule, kept, lost, gs->asked, gs->locked, gs->not_now,
+		    gs->waiting);
 		add_backends(&out);
 		buf_add_byte(&out, '}');
 	} else {
@@ -214,8 +219,10 @@ peer_up(struct ipc_peer *p)
 {
 	if (ipc_peer_role(p) == ROLE_FRONT && running)
 		send_mechs(p, NULL);
-	else if (ipc_peer_role(p) == ROLE_LEDGER)
+	else if (ipc_peer_role(p) == ROLE_LEDGER) {
 		auth_report_ledger_up(p);
+		auth_guard_ledger_up(p);
+	}
 }
 
 static void
@@ -251,6 +258,7 @@ static int
 auth_prepare(const struct conf *c, char *err, size_t errsize)
 {
 	auth_report_init();
+	auth_guard_init();
 	if (auth_sasl_open(c->server->hostname, err, errsize) == -1)
 		return -1;
 	return auth_setup_open(c, err, errsize);
@@ -294,6 +302,7 @@ static const struct ipc_handler auth_msgs[] = {
     {IPC_AUTH_START, on_start},
     {IPC_AUTH_STEP, on_step},
     {IPC_AUTH_CANCEL, on_cancel},
+    {IPC_GUARD_RES, auth_guard_on_res},
     {IPC_FILE_OPENED, on_file},
     {IPC_CTL_REQ, on_ctl},
     {IPC_CTL_CANCEL, on_ctl_cancel},

@@ -34,7 +34,7 @@ struct auth_flow {
 	size_t n;
 	bool stop_on_no;          /* S17: on_no = stop */
 	bool next_on_unavailable; /* S17: on_unavailable = next */
-	int64_t deadline_ms, fail_delay_ms;
+	int64_t deadline_ms;
 	struct auth_cache *cache; /* shared with other flows; NULL: none */
 	int64_t cache_ms;
 };

@@ -69,6 +69,15 @@ auth_report_name(const struct conf *c, const char *login, bool known)
 	return AUTH_NAME_HIDDEN;
 }
 
+const char *
+auth_report_shown(const struct conf *c, const char *login, bool known, char hold[AUTH_HIDDEN_TEXT])
+{
+	if (login[0] == '\0' || auth_report_name(c, login, known) != AUTH_NAME_HIDDEN)
+		return login;
+	auth_report_hide(login, hold);
+	return hold;
+}
+
 static const char *
 text(const char *s)
 {

@@ -35,6 +35,10 @@ enum auth_name {
 enum auth_name auth_report_name(const struct conf *, const char *login, bool known);
 void auth_report_hide(const char *login, char out[AUTH_HIDDEN_TEXT]);
 
+/* The name as it may be shown by the rules above: it, or what hides it. */
+const char *auth_report_shown(
+    const struct conf *, const char *login, bool known, char hold[AUTH_HIDDEN_TEXT]);
+
 /* Once, before the first report: makes the key. */
 void auth_report_init(void);
 /* Writes the log line and hands the record to the ledger, or keeps it, bounded, until there is one.

@@ -8,7 +8,9 @@
  */
 #include "authbackends/auth_session.h"
 
+#include "authbackends/auth_guard.h"
 #include "authbackends/auth_report.h"
+#include "authbackends/auth_rule.h"
 #include "authbackends/auth_sasl.h"
 #include "authbackends/auth_setup.h"
 #include "base/list.h"
@@ -36,8 +38,10 @@ struct auth_session {
 	char *helo, *tls_version, *tls_cipher;
 	bool tls;
 	struct auth_sasl *sasl;
+	struct auth_guard guard;
 	struct auth_run run;
-	bool running;
+	bool running; /* the guard or the chain is asked */
+	bool locked_out, by_rule;
 	bool told; /* recorded and refused by a challenge: the client's answer gets the 535 */
 	int64_t asked_ms; /* when the last octets came: a no is counted from here */
 	int64_t reply_ms; /* not to be answered before */
@@ -83,6 +87,7 @@ session_free(struct auth_session *s)
 {
 	LIST_REMOVE(s, link);
 	ev_timer_clear(&s->timer);
+	auth_guard_clear(&s->guard);
 	auth_run_clear(&s->run);
 	auth_sasl_free(s->sasl);
 	status_clear(&s->status);
@@ -194,25 +199,42 @@ count(const struct auth_session *s)
 		stats.malformed++;
 }
 
+/* Tells the guard what came out: only an explicit no about name and password counts (A7). */
+static void
+session_note(struct auth_session *s)
+{
+	enum guard_outcome outcome = GUARD_NONE;
+	char shown[AUTH_HIDDEN_TEXT];
+
+	if (s->verdict == V_OK)
+		outcome = GUARD_SUCCESS;
+	else if (s->code == 535)
+		outcome = s->by_rule ? GUARD_RULE : GUARD_FAILURE;
+	if (s->sasl != NULL)
+		auth_guard_note(&s->guard, outcome,
+		    auth_report_shown(s->conf, auth_sasl_login(s->sasl), s->name_known, shown));
+}
+
 /*
  * The end of an exchange: recorded now, answered now if it is a yes, else not before
- * fail_delay has passed since the client's last octets. The session is gone or
- * waits for its timer when this returns.
+ * fail_delay, and what the guard adds, have passed since the client's last octets.
+ * The session is gone or waits for its timer when this returns.
  */
 static void
 session_end(struct auth_session *s)
 {
-	const struct auth_flow *f = auth_setup_flow(s->listener);
-
 	ev_timer_clear(&s->timer);
 	session_report(s);
+	session_note(s);
 	count(s);
 	if (s->peer == NULL) {
 		session_free(s);
 		return;
 	}
-	if (f != NULL && (s->code == 535 || s->verdict == V_TEMP))
-		s->reply_ms = s->asked_ms + f->fail_delay_ms;
+	if (s->code == 535 || s->verdict == V_TEMP)
+		s->reply_ms = s->asked_ms + s->conf->auth_guard->fail_delay;
+	if (s->code == 535 || s->locked_out)
+		s->reply_ms += s->guard.delay_ms;
 	session_on_delay(s);
 }
 
@@ -241,7 +263,7 @@ session_deny(struct auth_session *s, const char *reason)
 static bool
 session_refused_by_rule(struct auth_session *s, const char *login)
 {
-	struct facts f = {
+	const struct facts f = {
 	    .stage = AT_AUTH,
 	    .now_ms = ev_wall_ms(),
 	    .listener = s->listener->title,
@@ -253,21 +275,11 @@ session_refused_by_rule(struct auth_session *s, const char *login)
 	    .login = login[0] == '\0' ? NULL : login,
 	    .mech = auth_sasl_mech(s->sasl),
 	};
-	struct policy_result *r = xcallocarray(1, sizeof(*r));
-	bool refused;
 
-	policy_decide(s->conf, &f, r);
-	refused = r->verdict != V_OK && r->verdict != V_NEXT;
-	if (refused) {
-		(void)str_printf(s->reason_text, sizeof(s->reason_text), "rule %s %s",
-		    r->rule == NULL ? "?" : r->rule->id, r->rule == NULL ? "" : r->rule->name);
-		status_copy(&s->status, &r->status);
-	}
-	policy_result_clear(r);
-	free(r);
-	if (!refused)
+	if (!auth_rule_refuses(s->conf, &f, &s->status, s->reason_text))
 		return false;
 	stats.by_rule++;
+	s->by_rule = true;
 	if (s->status.code == 538 || s->status.code == 503)
 		session_refuse(s, s->status.code, s->status.code == 538 ? "5.7.11" : "5.5.1",
 		    s->status.text, s->reason_text);
@@ -360,21 +372,30 @@ session_on_answer(struct auth_run *r, void *arg)
 	session_refuse(s, 454, "4.7.0", TEXT_TEMP, s->reason_text);
 }
 
-/* Name and password are there, or a token. */
+/*
+ * Who is locked out is told "later", not "wrong": his program then tries again by itself instead
+ * of asking him for another password. No backend hears of him.
+ */
 static void
-session_ask(struct auth_session *s)
+session_on_guard(enum auth_guard_answer answer, void *arg)
 {
+	struct auth_session *s = arg;
 	const struct auth_flow *f = auth_setup_flow(s->listener);
 	struct auth_check *c = &s->run.check;
 	struct secret *password = auth_sasl_password(s->sasl);
 
+	s->running = false;
+	if (answer != AUTH_GUARD_GO) {
+		s->locked_out = answer == AUTH_GUARD_LOCKED;
+		session_refuse(s, 454, "4.7.0", TEXT_TEMP, s->guard.reason);
+		return;
+	}
 	if (session_refused_by_rule(s, auth_sasl_login(s->sasl)))
 		return;
 	if (f == NULL) {
 		session_refuse(s, 454, "4.7.0", TEXT_TEMP, "the listener has no auth_flow");
 		return;
 	}
-	auth_setup_name(s->listener, auth_sasl_login(s->sasl), &s->run);
 	c->cred = auth_sasl_cred(s->sasl);
 	c->password = *password; /* moved */
 	*password = (struct secret){NULL, 0};
@@ -384,6 +405,20 @@ session_ask(struct auth_session *s)
 	s->run.arg = s;
 	s->running = true;
 	auth_run_start(&s->run);
+}
+
+/* Name and password are there, or a token. */
+static void
+session_ask(struct auth_session *s)
+{
+	const struct auth_check *c = &s->run.check;
+	const struct secret *password = auth_sasl_password(s->sasl);
+	const struct span guess = {password->data, password->len};
+
+	auth_setup_name(s->listener, auth_sasl_login(s->sasl), &s->run);
+	s->running = true;
+	auth_guard_ask(&s->guard, s->conf, &s->client,
+	    c->address[0] != '\0' ? c->address : c->login, &guess, session_on_guard, s);
 }
 
 static void
@@ -447,21 +482,10 @@ reply_temp(struct ipc_peer *p, uint64_t sid)
 	(void)ipc_send_auth_res(p, -1, &m);
 }
 
-static const struct conf_listener *
-find_listener(const struct conf *c, struct span title)
-{
-	size_t i;
-
-	for (i = 0; i < c->n_listener; i++)
-		if (span_eq(title, c->listener_blocks[i].title))
-			return &c->listener_blocks[i];
-	return NULL;
-}
-
 int
 auth_session_start(const struct conf *c, struct ipc_peer *p, const struct ipc_auth_start *m)
 {
-	const struct conf_listener *l = find_listener(c, m->listener);
+	const struct conf_listener *l = auth_setup_listener(c, m->listener);
 	struct auth_session *s;
 
 	if (l == NULL || find(p, m->sid) != NULL)

@@ -109,7 +109,6 @@ make_flow(struct auth_flow *f, const struct conf_auth_flow *block, char *err, si
 	f->stop_on_no = block->on_no == FLOW_NO_STOP;
 	f->next_on_unavailable = block->on_unavailable == FLOW_UNAVAILABLE_NEXT;
 	f->deadline_ms = block->deadline;
-	f->fail_delay_ms = block->fail_delay;
 	f->cache_ms = block->cache;
 	if (f->cache_ms != 0 && cache == NULL)
 		cache = auth_cache_new(CACHE_ENTRIES, CACHE_BYTES);
@@ -174,6 +173,17 @@ auth_setup_close(void)
 	source_threads = NULL;
 	flows = NULL;
 	n_sources = 0;
+}
+
+const struct conf_listener *
+auth_setup_listener(const struct conf *c, struct span title)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_listener; i++)
+		if (span_eq(title, c->listener_blocks[i].title))
+			return &c->listener_blocks[i];
+	return NULL;
 }
 
 const struct auth_flow *

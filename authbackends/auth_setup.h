@@ -13,6 +13,8 @@ int auth_setup_open(const struct conf *, char *err, size_t errsize);
 void auth_setup_start(void);
 void auth_setup_close(void);
 
+/* NULL when there is none of that title. */
+const struct conf_listener *auth_setup_listener(const struct conf *, struct span title);
 /* NULL when the listener has no flow. */
 const struct auth_flow *auth_setup_flow(const struct conf_listener *);
 struct auth_source *auth_setup_sources(size_t *n);

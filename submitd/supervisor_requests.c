@@ -110,6 +110,7 @@ check_unchanged(const struct conf *is, const struct conf *fresh, struct conf_fin
 	static int recording = -1; /* since the start of the service */
 
 	refuse_change(f, b, CONF_OPT_server_spool, "spool", a->spool, b->spool);
+	refuse_change(f, b, CONF_OPT_server_state, "state", a->state, b->state);
 	refuse_change(f, b, CONF_OPT_server_control, "control", a->control, b->control);
 	refuse_change(
 	    f, b, CONF_OPT_server_user_prefix, "user_prefix", a->user_prefix, b->user_prefix);
@@ -316,6 +317,7 @@ void
 supervisor_own_files(const struct conf *c)
 {
 	give(c, "queue", c->server->spool, true);
+	give(c, "ledger", c->server->state, true);
 	if (c->audit->file != NULL)
 		give(c, "ledger", c->audit->file, false);
 }

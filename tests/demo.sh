@@ -74,7 +74,8 @@ show <"$dir/users"
 
 say "3. The whole configuration"
 cat >"$dir/submitd.conf" <<CONF
-server   { hostname = "mail.example.com"  spool = "$dir/spool"  control = "$dir/control.sock" }
+server   { hostname = "mail.example.com"  spool = "$dir/spool"  state = "$dir/state"
+           control = "$dir/control.sock" }
 audit    { file = "$dir/audit" }
 tls      "default"    { certificate = "$dir/mail.pem"  key = "$dir/mail.key" }
 listener "submission" { bind = {"127.0.0.1:$port"}  auth_flow = "staff"

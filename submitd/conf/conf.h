@@ -29,6 +29,16 @@ struct conf_ints {
 	int64_t *v;
 	size_t n;
 };
+/* "5/10m": so many of something within a time. */
+struct conf_rate {
+	uint32_t n; /* at least 1 */
+	int64_t ms;
+};
+#define CONF_RATES_MAX 4
+struct conf_rates {
+	struct conf_rate v[CONF_RATES_MAX]; /* each with a window of its own */
+	size_t n;
+};
 struct conf_host {
 	char *host; /* name or address literal without [] */
 	uint16_t port;
@@ -165,6 +175,7 @@ struct conf {
 #undef END
 	struct conf_server *server; /* = server_blocks */
 	struct conf_log *log;
+	struct conf_auth_guard *auth_guard;
 	struct conf_audit *audit; /* ->file NULL: no audit */
 	struct conf_history *history;
 	char *file;               /* main file */

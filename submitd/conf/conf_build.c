@@ -365,6 +365,7 @@ conf_build(struct span bytes, struct conf_findings *f)
 	c->server = c->server_blocks;
 	c->log = c->log_blocks;
 	c->audit = c->audit_blocks;
+	c->auth_guard = c->auth_guard_blocks;
 	c->history = c->history_blocks;
 	build_index_titles(&b);
 	conf_resolve(&b, raw.template[CONF_BLOCK_limit]);

@@ -71,6 +71,7 @@ check_server(struct conf_builder *b)
 		    "postmaster@example.com",
 		    conf_shown(span_of(s->postmaster), shown));
 	conf_check_absolute(b, CONF_WHERE(s, server, spool), "server", "spool", s->spool);
+	conf_check_absolute(b, CONF_WHERE(s, server, state), "server", "state", s->state);
 	conf_check_absolute(b, CONF_WHERE(s, server, control), "server", "control", s->control);
 	for (p = s->user_prefix; p != NULL && *p != '\0'; p++)
 		if (!((*p >= 'a' && *p <= 'z') || *p == '_' ||

@@ -45,12 +45,6 @@ check_flow(struct conf_builder *b, const struct conf_auth_flow *x)
 {
 	size_t i, k;
 
-	if (x->fail_delay >= x->deadline)
-		conf_warn(b, CONF_WHERE(x, auth_flow, fail_delay),
-		    "auth_flow \"%s\": fail_delay is not shorter than deadline; refusals come only "
-		    "at "
-		    "the deadline",
-		    x->title);
 	for (i = 0; i < x->chain.n; i++) {
 		bool kept = false, open = false;
 

@@ -292,6 +292,9 @@ conf_derive(struct conf_builder *b)
 		derive_nets(
 		    b, label, "clients", &u->clients, false, &u->client_nets, &u->n_client_nets);
 	}
+	derive_nets(b, "auth_guard", "exempt", &c->auth_guard->exempt, false,
+	    &c->auth_guard->exempt_nets, &c->auth_guard->n_exempt_nets);
+	conf_derive_guard(b);
 	for (i = 0; i < c->n_transport; i++) {
 		struct conf_transport *t = &c->transport_blocks[i];
 

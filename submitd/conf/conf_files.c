@@ -182,6 +182,11 @@ files_check_server(struct conf_findings *f, const struct conf *c)
 	const struct conf_server *s = c->server;
 	struct stat st;
 
+	if (stat(s->state, &st) == -1)
+		files_check_parent(f, CONF_WHERE(s, server, state), "server", "state", s->state);
+	else if (!S_ISDIR(st.st_mode))
+		conf_findings_add(f, true, CONF_WHERE(s, server, state),
+		    "server: state = \"%s\" is no directory", s->state);
 	if (stat(s->spool, &st) == -1)
 		files_check_parent(f, CONF_WHERE(s, server, spool), "server", "spool", s->spool);
 	else if (!S_ISDIR(st.st_mode))

@@ -230,9 +230,16 @@ void conf_value_set(struct conf_builder *, enum conf_kind, void *block, unsigned
 /* The default of an option into its field. Defaults are right by construction. */
 void conf_value_default(struct conf_arena *, const struct conf_option_def *, void *field);
 
+/* "10m" to milliseconds; -1: no time. */
+int conf_value_time(struct span, int64_t *ms);
+
 /* conf_resolve.c: like, references, defaults that depend on others */
 void conf_resolve(struct conf_builder *, const struct conf_limit *defaults);
 void conf_derive(struct conf_builder *); /* conf_derive.c: networks, addresses, hosts, methods */
+/* conf_guard.c: rates of a list, each with a time of its own; and all of auth_guard */
+void conf_derive_rates(struct conf_builder *, const char *label, const char *option,
+    const struct conf_list *, struct conf_rates *);
+void conf_derive_guard(struct conf_builder *);
 void conf_index_domains(struct conf_builder *);   /* conf_find.c: domains, users, routes */
 void conf_check(struct conf_builder *);           /* conf_check.c */
 void conf_check_listeners(struct conf_builder *); /* conf_check_listener.c */

@@ -82,6 +82,12 @@ value_unit(struct span s, const struct unit *units, size_t n, int64_t *out)
 	return -1;
 }
 
+int
+conf_value_time(struct span s, int64_t *ms)
+{
+	return value_unit(s, time_units, ARRAY_LEN(time_units), ms);
+}
+
 /* "; write 10m" for "10 minutes", else "". */
 static void
 value_hint(enum conf_type type, struct span s, char out[TEXT_SHORT])

@@ -63,16 +63,18 @@ ask_peer(struct ipc_peer *p, void *arg)
 }
 
 static void
-ask_queue(struct control_client *c)
+ask_role(struct control_client *c, enum role role)
 {
-	struct ipc_peer *p = ipc_role_peer(ROLE_QUEUE, 0);
+	struct ipc_peer *p = ipc_role_peer(role, 0);
+	char text[100];
 
 	if (p != NULL)
 		ask_peer(p, c);
-	if (c->n_waits == 0)
-		control_client_end(c, 1,
-		    p == NULL ? "the queue process is not running just now; ask again"
-			      : "the request is too long");
+	if (c->n_waits != 0)
+		return;
+	(void)str_printf(text, sizeof(text), "the %s process is not running just now; ask again",
+	    role_name(role));
+	control_client_end(c, 1, p == NULL ? text : "the request is too long");
 }
 
 /* Only roles that know CTL_REQ: an unknown message would cost the connection to the peer. */
@@ -143,7 +145,10 @@ client_request(struct control_client *c, struct span line)
 		audit(c);
 	switch (c->req.command->target) {
 	case CONTROL_TO_QUEUE:
-		ask_queue(c);
+		ask_role(c, ROLE_QUEUE);
+		return;
+	case CONTROL_TO_LEDGER:
+		ask_role(c, ROLE_LEDGER);
 		return;
 	case CONTROL_TO_ALL:
 		ask_all(c);

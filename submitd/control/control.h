@@ -23,6 +23,7 @@ enum control_target {
 	CONTROL_TO_ALL = 1,        /* every role that has counters */
 	CONTROL_TO_SUPERVISOR = 2, /* reload, state */
 	CONTROL_TO_SELF = 3,       /* explain */
+	CONTROL_TO_LEDGER = 4,
 };
 struct control_command {
 	const char *name;

@@ -22,6 +22,8 @@ static const struct control_command commands[] = {
     {"queue.remove", CONTROL_TO_QUEUE, true},
     {"queue.bounce", CONTROL_TO_QUEUE, true},
     {"history", CONTROL_TO_QUEUE, false},
+    {"account.list", CONTROL_TO_LEDGER, false},
+    {"account.clear", CONTROL_TO_LEDGER, true},
     {"stats", CONTROL_TO_ALL, false},
     {"explain", CONTROL_TO_SELF, false},
     {"reload", CONTROL_TO_SUPERVISOR, true},

@@ -42,6 +42,7 @@ int ctl_stats(struct ctl *, int argc, char **argv);
 int ctl_state(struct ctl *, int argc, char **argv);
 int ctl_reload(struct ctl *, int argc, char **argv);
 int ctl_explain(struct ctl *, int argc, char **argv);
+int ctl_account(struct ctl *, int argc, char **argv);
 int ctl_passwd(struct ctl *, int argc, char **argv);
 
 /* ---- ctl_util.c ---- */

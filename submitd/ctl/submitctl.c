@@ -43,6 +43,14 @@ static const struct ctl_command commands[] = {
 	"  --from ADDRESS           envelope sender; \"<>\" is the empty one\n"
 	"  --header-from A,B        addresses of From and Sender; the envelope sender by "
 	"default\n"},
+    {"account", ctl_account,
+	"[list] [--known] [--limit N]\n"
+	"clear KEY | --all",
+	"failed logins: who is counted or locked out, and forgetting it",
+	"  --known                  instead: users and the networks they log in from\n"
+	"  --limit N                at most so many (default 1000)\n"
+	"  KEY                      an address, a network (/24, /64) or a user name\n"
+	"  --all                    forget all failures and lock-outs\n"},
     {"stats", ctl_stats, "", "counters of every process", NULL},
     {"state", ctl_state, "", "the processes of the service", NULL},
     {"reload", ctl_reload, "", "read the configuration again; exit 1 when it is refused", NULL},

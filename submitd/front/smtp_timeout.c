@@ -15,6 +15,7 @@ session_wait_ms(const struct smtp_session *s)
 {
 	const struct conf_limit *l = s->l->limit;
 	const struct conf_auth_flow *flow = s->l->conf->flow_block;
+	const struct conf_auth_guard *guard = s->front->conf->auth_guard;
 
 	switch ((enum smtp_state)s->state) {
 	case ST_NEW:
@@ -22,8 +23,8 @@ session_wait_ms(const struct smtp_session *s)
 		return l->tls_timeout;
 	case ST_AUTH:
 		if (s->blocked)
-			return (flow == NULL ? 60000 : flow->deadline + flow->fail_delay) +
-			       AUTH_MARGIN_MS;
+			return (flow == NULL ? 60000 : flow->deadline) + guard->fail_delay +
+			       guard->tarpit + AUTH_MARGIN_MS;
 		return l->command_timeout;
 	case ST_DATA:
 	case ST_CHUNK:

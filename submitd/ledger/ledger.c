@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "ledger/ledger_audit.h"
+#include "ledger/ledger_guard.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -32,8 +33,9 @@ on_ctl(struct ipc_peer *p, struct ipc_in *in)
 	if (cmd != NULL && strcmp(cmd, "stats") == 0) {
 		buf_add_str(&out, "{\"role\":\"ledger\",\"instance\":0");
 		ledger_audit_stats(&out);
+		ledger_guard_stats(&out);
 		buf_add_byte(&out, '}');
-	} else {
+	} else if (cmd == NULL || !ledger_guard_ctl(p, m.request, cmd, j, &out, &r.status)) {
 		r.status = 2;
 		buf_add_str(&out, "{\"error\":\"ledger does not know this request\"}");
 	}
@@ -59,6 +61,7 @@ static void
 leave(void)
 {
 	ledger_audit_leave();
+	ledger_guard_leave();
 	proc_exit(0);
 }
 
@@ -74,7 +77,7 @@ leave_when_done(void *arg)
 static void
 peer_down(struct ipc_peer *p)
 {
-	(void)p;
+	ledger_guard_peer_down(p);
 	if (proc_draining())
 		ev_turn_schedule(&leave_turn, leave_when_done, NULL);
 }
@@ -96,17 +99,15 @@ ledger_prepare(const struct conf *c, char *err, size_t errsize)
 static int
 ledger_start(const struct conf *c, char *err, size_t errsize)
 {
-	(void)c;
-	(void)err;
-	(void)errsize;
 	ledger_audit_start();
-	return 0;
+	return ledger_guard_start(c, err, errsize);
 }
 
 static void
 ledger_reload(const struct conf *c)
 {
 	ledger_audit_reload(c);
+	ledger_guard_reload(c);
 }
 
 static size_t
@@ -114,16 +115,21 @@ ledger_paths(const struct conf *c, const char **rw, size_t max)
 {
 	const char *dir = ledger_audit_dir(c);
 
-	if (dir[0] == '\0' || max == 0)
+	if (max < 2)
 		return 0;
-	rw[0] = dir;
-	return 1;
+	rw[0] = c->server->state;
+	if (dir[0] == '\0')
+		return 1;
+	rw[1] = dir;
+	return 2;
 }
 
 static const struct ipc_handler ledger_msgs[] = {
     {IPC_AUDIT_AUTH, ledger_audit_on_auth},
     {IPC_AUDIT_ACCEPT, ledger_audit_on_accept},
     {IPC_AUDIT_NOTE, ledger_audit_on_note},
+    {IPC_GUARD_ASK, ledger_guard_on_ask},
+    {IPC_GUARD_NOTE, ledger_guard_on_note},
     {IPC_CTL_REQ, on_ctl},
     {IPC_CTL_CANCEL, on_ctl_cancel},
     {IPC_NONE, NULL},

@@ -36,7 +36,7 @@ class Ldap:
         self.text += f"""
 ldap "{name}" {{ uri = {{{uris}}}  {profile} }}
 backend "{name}" {{ type = ldap  profile = "{name}"  {backend} }}
-auth_flow "{name}" {{ chain = {{{chain or f'"{name}"'}}}  fail_delay = "20ms"  {flow} }}
+auth_flow "{name}" {{ chain = {{{chain or f'"{name}"'}}}  {flow} }}
 listener "{name}" {{ like = "submission"  bind = {{"127.0.0.1:{self.port[name]}"}}
   tls = implicit  auth_flow = "{name}" }}
 """

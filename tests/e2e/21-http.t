@@ -127,7 +127,7 @@ def service(d, found, ports):
     rows = []
     for name, options in found.items():
         rows.append(f'backend "{name}" {{ type = http  ' + options.replace("@D@", d) + "}\n"
-                    f'auth_flow "{name}" {{ chain = {{"{name}"}}  fail_delay = "1ms" }}\n'
+                    f'auth_flow "{name}" {{ chain = {{"{name}"}} }}\n'
                     f'listener "{name}" {{ like = "submission"  auth_flow = "{name}"\n'
                     f'  bind = {{"127.0.0.1:{ports[name]}"}}  tls = implicit }}')
     return Service(blocks={"http": "\n".join(rows)})

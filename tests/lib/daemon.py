@@ -113,12 +113,14 @@ def parse_log_line(line):
 
 BLOCKS = {
     "server": 'server { hostname = "mail.example.com"  spool = "@D@/spool"\n'
+              '  state = "@D@/state"\n'
               '  control = "@D@/control.sock"  drain_timeout = "12s"  fronts = 2  delivers = 2 }',
     "log": 'log { targets = {"stderr"}  level = info }',
     "audit": 'audit { file = "@D@/audit.log" }',
     "tls": 'tls "default" { certificate = "@D@/server.pem"  key = "@D@/server.key" }',
     "backend": 'backend "files" { type = file  path = "@D@/users"  allow_plain = true }',
-    "auth_flow": 'auth_flow "people" { chain = {"files"}  fail_delay = "50ms" }',
+    "auth_flow": 'auth_flow "people" { chain = {"files"} }',
+    "auth_guard": 'auth_guard { fail_delay = "50ms"  exempt = {"127.0.0.0/8", "::1"} }',
     "limit": 'limit "normal" { max_per_address = 1000 }',
     "submission": 'listener "submission" { bind = {"127.0.0.1:@PORT@"}  tls = starttls\n'
                   '  tls_profile = {"default"}  auth_flow = "people"\n'

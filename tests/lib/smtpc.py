@@ -21,9 +21,11 @@ def context(ca=None, **options):
 
 
 class Client:
-    def __init__(self, port, tls=False, host="127.0.0.1", sni=None, greet=True, timeout=60):
-        self.s = socket.create_connection((host, port), timeout)
+    def __init__(self, port, tls=False, host="127.0.0.1", sni=None, greet=True, timeout=60,
+                 source=None, first=b""):
+        self.s = socket.create_connection((host, port), timeout, source and (source, 0))
         self.s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.s.sendall(first)           # a PROXY header
         self.buffer = b""
         self.extensions = {}
         if tls:

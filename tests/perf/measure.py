@@ -123,7 +123,8 @@ class Submitd(Server):
             "outside": out, "limit": 'limit "normal" { max_per_address = 20000  '
             'max_per_network = 20000  max_messages = 100000 }',
             "server": 'server { hostname = "mail.example.com"  spool = "@D@/spool"\n'
-                      '  control = "@D@/control.sock"  drain_timeout = "5s" }',
+                      '  state = "@D@/state"  control = "@D@/control.sock"  drain_timeout = "5s" }',
+            "auth_guard": 'auth_guard { fail_delay = "50ms" }',
             "log": 'log { targets = {"file:@D@/mail.log"} }'})
         self.dir, self.next = self.s.dir, self.s.next
 

@@ -169,7 +169,8 @@ setup(void **state)
 	    "audit { file = \"%s/audit\" }\n"
 	    "tls \"t\" { certificate = \"/c\" key = \"/k\" }\n"
 	    "backend \"files\" { type = file path = \"%s/users\" allow_plain = true }\n"
-	    "auth_flow \"people\" { chain = {\"internal\", \"files\"} fail_delay = \"%dms\" }\n"
+	    "auth_flow \"people\" { chain = {\"internal\", \"files\"} }\n"
+	    "auth_guard { fail_delay = \"%dms\" exempt = {\"0.0.0.0/0\", \"::/0\"} }\n"
 	    "ou \"hq\" { domains = {\"example.com\"} auth_user_mode = deny"
 	    " auth_user_filter = {\"ceo@*\"} }\n",
 	    dir, dir, DELAY_MS);

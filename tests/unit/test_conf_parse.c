@@ -184,7 +184,6 @@ test_language_to_come(void **state)
 	    ":15: error: unknown block explain\n",
 	    ":16: error: history: unknown option quarantine_retain\n",
 	    ":22: error: unknown block ip_policy\n",
-	    ":26: error: unknown block auth_guard\n",
 	    ":34: error: listener \"submission\": unknown option auth_ip_mode\n",
 	    ":36: error: listener \"submission\": unknown option auth_user_mode; an option of that "
 	    "name "

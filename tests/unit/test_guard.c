@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The brake against guessed passwords (A7) with a clock of our own: limits, delays,
+ * lock-outs, who is spared, what repeats count, bounds, and keeping it in a file.
+ */
+#include "ledger/guard.h"
+#include "ledger/guard_store.h"
+
+#include "base/list.h"
+#include "base/str.h"
+#include "conf_test.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MIN INT64_C(60000)
+#define HOUR (60 * MIN)
+#define DAY (24 * HOUR)
+
+static const uint8_t secret[32] = {1, 2, 3};
+static const struct guard_options options = {
+    .rates = {[GUARD_ADDRESS] = {{{5, 10 * MIN}, {20, DAY}}, 2},
+	[GUARD_NETWORK] = {{{30, 10 * MIN}}, 1},
+	[GUARD_USER] = {{{10, 10 * MIN}}, 1},
+	[GUARD_PAIR] = {{{10, 10 * MIN}}, 1}},
+    .lockout_ms = 30 * MIN,
+    .tarpit_ms = 20000,
+    .remember_ms = 28 * DAY,
+};
+static struct guard *g;
+static int64_t now;
+static unsigned n_locked, n_unlocked;
+static uint64_t last_guess;
+
+static void
+on_lock(const struct guard_row *r, bool locked)
+{
+	(void)r;
+	if (locked)
+		n_locked++;
+	else
+		n_unlocked++;
+}
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	now = INT64_C(1800000000000);
+	g = guard_new(&options, secret);
+	guard_on_lock(g, on_lock);
+	n_locked = n_unlocked = 0;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	guard_free(g);
+	g = NULL;
+	return 0;
+}
+
+static struct guard_query
+query(const char *ip, const char *user, uint64_t guess)
+{
+	struct guard_query q;
+	struct net_addr a;
+
+	assert_int_equal(net_addr_parse_ip(span_of(ip), &a), 0);
+	guard_query_make(g, &q, &a, span_of(user), guess == 0 ? ++last_guess << 20 : guess);
+	return q;
+}
+
+/* One attempt from question to outcome; what the guard said to it. */
+static struct guard_answer
+try(const char *ip, const char *user, uint64_t guess, enum guard_outcome outcome)
+{
+	struct guard_query q = query(ip, user, guess);
+	struct guard_answer a;
+
+	guard_ask(g, now, &q, &a);
+	if (a.verdict == GUARD_GO)
+		guard_note(g, now, &q, outcome, span_of(user));
+	return a;
+}
+
+static void
+fail_times(const char *ip, const char *user, unsigned n)
+{
+	while (n-- > 0)
+		assert_int_equal(try(ip, user, 0, GUARD_FAILURE).verdict, GUARD_GO);
+}
+
+#define assert_verdict(ip, user, want)                                                             \
+	assert_int_equal(try((ip), (user), 0, GUARD_NONE).verdict, (want))
+
+static void
+test_address(void **state)
+{
+	struct guard_answer a;
+
+	(void)state;
+	fail_times("192.0.2.1", "a@x", 4);
+	assert_verdict("192.0.2.1", "a@x", GUARD_GO);
+	fail_times("192.0.2.1", "a@x", 1);
+	assert_int_equal(n_locked, 1);
+	a = try("192.0.2.1", "b@x", 0, GUARD_NONE);
+	assert_int_equal(a.verdict, GUARD_LOCKED);
+	assert_int_equal(a.kind, GUARD_ADDRESS);
+	assert_int_equal(a.until_ms, now + 30 * MIN);
+	assert_verdict("192.0.2.2", "a@x", GUARD_GO); /* its neighbour */
+	now += 30 * MIN - 1;
+	assert_verdict("192.0.2.1", "b@x", GUARD_LOCKED);
+	now += 1;
+	assert_verdict("192.0.2.1", "b@x", GUARD_GO);
+	assert_int_equal(n_unlocked, 1);
+	/* and all five may be tried again, up to the day's twenty */
+	fail_times("192.0.2.1", "a@x", 5);
+	assert_verdict("192.0.2.1", "a@x", GUARD_LOCKED);
+}
+
+/* After the limit of a day one try for each lock-out is left. */
+static void
+test_day(void **state)
+{
+	unsigned tries = 0, i;
+
+	(void)state;
+	for (i = 0; i < 24 * 60; i++, now += MIN)
+		tries += try("192.0.2.1", "a@x", 0, GUARD_FAILURE).verdict == GUARD_GO;
+	assert_in_range(tries, 20, 20 + 48);
+}
+
+static void
+test_window(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	/* four in ten minutes for ever: no more than the limit of the hour, and never locked by it
+	 */
+	for (i = 0; i < 4; i++, now += 3 * MIN)
+		fail_times("192.0.2.1", "a@x", 1);
+	now += 20 * MIN;
+	assert_int_equal(n_locked, 0);
+	/* a burst over the edge of a window is one burst */
+	fail_times("192.0.2.9", "a@x", 1);
+	now += 9 * MIN + 50000;
+	fail_times("192.0.2.9", "a@x", 3);
+	now += 20000;
+	fail_times("192.0.2.9", "a@x", 1);
+	assert_int_equal(n_locked, 1);
+}
+
+static void
+test_delay(void **state)
+{
+	static const int64_t want[] = {0, 0, 0, 1000, 2000};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(want); i++)
+		assert_int_equal(try("192.0.2.1", "a@x", 0, GUARD_FAILURE).delay_ms, want[i]);
+	/* locked out: on it goes, up to the longest */
+	assert_int_equal(try("192.0.2.1", "a@x", 0, GUARD_NONE).delay_ms, 4000);
+	assert_int_equal(try("192.0.2.1", "a@x", 0, GUARD_NONE).delay_ms, 8000);
+	for (i = 0; i < 50; i++)
+		(void)try("192.0.2.1", "a@x", 0, GUARD_NONE);
+	assert_int_equal(try("192.0.2.1", "a@x", 0, GUARD_NONE).delay_ms, 20000);
+	assert_int_equal(try("192.0.2.2", "b@x", 0, GUARD_NONE).delay_ms, 0);
+}
+
+static void
+test_network(void **state)
+{
+	char ip[64];
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 30; i++) {
+		(void)str_printf(ip, sizeof(ip), "2001:db8:1:2::%x", i + 1);
+		fail_times(ip, "", 1); /* names nobody */
+	}
+	assert_verdict("2001:db8:1:2:ffff::1", "new@x", GUARD_LOCKED);
+	assert_verdict("2001:db8:1:3::1", "new@x", GUARD_GO);
+}
+
+static void
+test_user(void **state)
+{
+	char ip[64];
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(try("203.0.113.5", "victim@x", 77, GUARD_SUCCESS).verdict, GUARD_GO);
+	for (i = 0; i < 10; i++) {
+		(void)str_printf(ip, sizeof(ip), "198.51.%u.1", i);
+		fail_times(ip, i % 2 != 0 ? "VICTIM@x" : "victim@x", 1);
+	}
+	assert_verdict("192.0.2.1", "victim@x", GUARD_LOCKED);
+	assert_verdict("192.0.2.1", "other@x", GUARD_GO);
+	/* from his usual network he gets in, with any of its addresses */
+	assert_int_equal(try("203.0.113.99", "victim@x", 77, GUARD_SUCCESS).verdict, GUARD_GO);
+	/* which is no open door: his own failures there count for themselves */
+	fail_times("203.0.113.66", "victim@x", 10);
+	assert_verdict("203.0.113.5", "victim@x", GUARD_LOCKED);
+}
+
+/* A neighbour who guesses locks nobody out who is known there. */
+static void
+test_neighbour(void **state)
+{
+	(void)state;
+	assert_int_equal(try("192.0.2.1", "ann@x", 5, GUARD_SUCCESS).verdict, GUARD_GO);
+	fail_times("192.0.2.1", "bob@x", 5);
+	assert_verdict("192.0.2.1", "eve@x", GUARD_LOCKED);
+	assert_int_equal(try("192.0.2.1", "ann@x", 5, GUARD_SUCCESS).verdict, GUARD_GO);
+	assert_int_equal(try("192.0.2.1", "ann@x", 0, GUARD_FAILURE).delay_ms, 0);
+	now += 28 * DAY; /* known no more */
+	fail_times("192.0.2.1", "bob@x", 5);
+	assert_verdict("192.0.2.1", "ann@x", GUARD_LOCKED);
+}
+
+/* Who gets in takes back his own failures, and nobody else's. */
+static void
+test_forgive(void **state)
+{
+	(void)state;
+	fail_times("192.0.2.1", "eve@x", 3);
+	fail_times("192.0.2.1", "ann@x", 1);
+	assert_int_equal(try("192.0.2.1", "ann@x", 5, GUARD_SUCCESS).verdict, GUARD_GO);
+	fail_times("192.0.2.1", "eve@x", 1);
+	assert_int_equal(n_locked, 0);
+	fail_times("192.0.2.1", "eve@x", 1);
+	assert_int_equal(n_locked, 1);
+	/* with an account of one's own no guesses at others are had */
+	fail_times("198.51.100.1", "eve@x", 2);
+	assert_int_equal(try("198.51.100.1", "mallory@x", 6, GUARD_SUCCESS).verdict, GUARD_GO);
+	fail_times("198.51.100.1", "eve@x", 2);
+	assert_int_equal(try("198.51.100.1", "mallory@x", 6, GUARD_SUCCESS).verdict, GUARD_GO);
+	assert_int_equal(try("198.51.100.1", "eve@x", 0, GUARD_FAILURE).verdict, GUARD_GO);
+	assert_verdict("198.51.100.1", "eve@x", GUARD_LOCKED);
+}
+
+/* Eighty printers with an old password, every minute, for two days. */
+static void
+test_repeats(void **state)
+{
+	char ip[64];
+	unsigned i, k;
+
+	(void)state;
+	for (i = 0; i < 2 * 24 * 6; i++, now += 10 * MIN)
+		for (k = 0; k < 80; k++) {
+			(void)str_printf(ip, sizeof(ip), "10.20.0.%u", k + 1);
+			assert_int_equal(
+			    try(ip, "printer@x", 4242, GUARD_FAILURE).verdict, GUARD_GO);
+		}
+	assert_int_equal(n_locked, 0);
+	/* the same password for other names is a guess each time */
+	fail_times("10.20.0.1", "b@x", 3);
+	fail_times("10.20.0.1", "c@x", 2);
+	assert_int_equal(n_locked, 1);
+}
+
+static void
+test_rules(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		(void)try("192.0.2.1", "root@x", 0, GUARD_RULE);
+	for (i = 0; i < 8; i++)
+		(void)try("192.0.2.2", "root@x", 0, GUARD_RULE);
+	assert_verdict("192.0.2.1", "root@x", GUARD_GO);
+	assert_verdict("192.0.2.2", "root@x", GUARD_LOCKED);
+	assert_int_equal(guard_stats(g)->rows[GUARD_USER], 0);
+	/* what nobody could find out counts nowhere */
+	for (i = 0; i < 100; i++)
+		assert_verdict("192.0.2.3", "a@x", GUARD_GO);
+	assert_int_equal(guard_stats(g)->rows[GUARD_ADDRESS], 2);
+}
+
+/* A thousand connections at once are not a thousand guesses. */
+static void
+test_under_way(void **state)
+{
+	struct guard_query q[20], same;
+	struct guard_answer a;
+	unsigned go = 0, i;
+
+	(void)state;
+	for (i = 0; i < 20; i++) {
+		q[i] = query("192.0.2.1", "a@x", 0);
+		guard_ask(g, now, &q[i], &a);
+		go += a.verdict == GUARD_GO;
+		if (i >= 5)
+			assert_int_equal(a.verdict, GUARD_BUSY);
+	}
+	assert_int_equal(go, 5);
+	/* the same guess twice is one */
+	same = query("192.0.2.1", "a@x", q[0].guess);
+	guard_ask(g, now, &same, &a);
+	assert_int_equal(a.verdict, GUARD_GO);
+	guard_note(g, now, &same, GUARD_NONE, span_of(""));
+	/* three come back undecided: three may go */
+	for (i = 0; i < 3; i++)
+		guard_note(g, now, &q[i], GUARD_NONE, span_of(""));
+	for (go = 0, i = 5; i < 20; i++) {
+		guard_ask(g, now, &q[i], &a);
+		go += a.verdict == GUARD_GO;
+	}
+	assert_int_equal(go, 3);
+	for (i = 3; i < 8; i++)
+		guard_note(g, now, &q[i], GUARD_FAILURE, span_of("a@x"));
+	guard_ask(g, now, &q[9], &a);
+	assert_int_equal(a.verdict, GUARD_LOCKED);
+}
+
+/* A service with one password and many connections waits for nobody. */
+static void
+test_same_password(void **state)
+{
+	struct guard_query q[100];
+	struct guard_answer a;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 100; i++) {
+		q[i] = query("192.0.2.1", "app@x", 99);
+		guard_ask(g, now, &q[i], &a);
+		assert_int_equal(a.verdict, GUARD_GO);
+	}
+	for (i = 0; i < 100; i++)
+		guard_note(g, now, &q[i], GUARD_SUCCESS, span_of("app@x"));
+	assert_int_equal(guard_stats(g)->rows[GUARD_ADDRESS], 0);
+	assert_int_equal(guard_stats(g)->rows[GUARD_PAIR], 1);
+}
+
+static void
+test_clock(void **state)
+{
+	(void)state;
+	fail_times("192.0.2.1", "a@x", 5);
+	now -= 3 * HOUR; /* set back: still locked out, and not for ever */
+	assert_verdict("192.0.2.1", "a@x", GUARD_LOCKED);
+	now += 3 * HOUR + 30 * MIN;
+	guard_tick(g, now);
+	assert_verdict("192.0.2.1", "a@x", GUARD_GO);
+	now += 3 * DAY;
+	guard_tick(g, now);
+	for (unsigned i = 0; i < GUARD_KIND__MAX; i++)
+		assert_int_equal(guard_stats(g)->rows[i], 0);
+}
+
+static void
+test_bounds(void **state)
+{
+	char ip[64], user[64];
+	unsigned i;
+
+	(void)state;
+	fail_times("192.0.2.1", "a@x", 5); /* locked out: stays, others go first */
+	for (i = 0; i < GUARD_ROWS_MAX + 1000; i++) {
+		(void)str_printf(ip, sizeof(ip), "2001:db8:%x:%x::1", i >> 12, i & 0xfff);
+		(void)str_printf(user, sizeof(user), "u%u@x", i);
+		fail_times(ip, user, 1);
+	}
+	assert_int_equal(guard_stats(g)->rows[GUARD_ADDRESS], GUARD_ROWS_MAX);
+	assert_int_equal(guard_stats(g)->rows[GUARD_NETWORK], GUARD_ROWS_MAX);
+	assert_int_equal(guard_stats(g)->rows[GUARD_USER], GUARD_ROWS_MAX);
+	assert_verdict("192.0.2.1", "b@x", GUARD_LOCKED);
+}
+
+static void
+test_forget(void **state)
+{
+	(void)state;
+	fail_times("192.0.2.1", "a@x", 5);
+	fail_times("192.0.2.7", "a@x", 5);
+	assert_int_equal(n_locked, 3); /* two addresses and the name */
+	assert_int_equal(guard_forget(g, now, "192.0.2.9"), 0);
+	assert_int_equal(guard_forget(g, now, "192.0.2.1"), 1);
+	assert_verdict("192.0.2.1", "b@x", GUARD_GO);
+	assert_verdict("192.0.2.1", "a@x", GUARD_LOCKED);
+	assert_int_equal(guard_forget(g, now, "A@x"), 1);
+	assert_verdict("192.0.2.1", "a@x", GUARD_GO);
+	assert_int_equal(guard_forget(g, now, "192.0.2.0/24"), 1);
+	assert_verdict("192.0.2.7", "b@x", GUARD_LOCKED);
+	assert_int_equal(guard_forget(g, now, NULL), 1);
+	assert_verdict("192.0.2.7", "b@x", GUARD_GO);
+	assert_int_equal(guard_forget(g, now, NULL), 0);
+}
+
+static void
+test_options(void **state)
+{
+	struct guard_options o = options;
+
+	(void)state;
+	fail_times("192.0.2.1", "a@x", 4);
+	o.rates[GUARD_ADDRESS] = (struct conf_rates){{{2, HOUR}, {5, 10 * MIN}}, 2};
+	guard_set_options(g, &o);
+	fail_times("192.0.2.1", "a@x", 1); /* the ten minutes' count was kept */
+	assert_verdict("192.0.2.1", "a@x", GUARD_LOCKED);
+	o.rates[GUARD_ADDRESS].n = 0;
+	guard_set_options(g, &o);
+	fail_times("198.51.100.1", "b@x", 9);
+	assert_verdict("198.51.100.1", "c@x", GUARD_GO);
+}
+
+/* ---- the file -------------------------------------------------------------------------------- */
+
+static char dir[] = "/tmp/submitd-test-XXXXXX";
+
+static struct guard_store *
+open_store(bool want_damaged)
+{
+	char err[400] = "";
+	bool damaged;
+	struct guard_store *s = guard_store_open(dir, &damaged, err, sizeof(err));
+
+	if (s == NULL)
+		print_error("%s\n", err);
+	assert_non_null(s);
+	assert_int_equal(damaged, want_damaged);
+	return s;
+}
+
+/* What a restart is to the counts. */
+static void
+restart(struct guard_store **s)
+{
+	guard_store_close(*s);
+	guard_free(g);
+	*s = open_store(false);
+	g = guard_new(&options, guard_store_secret(*s));
+	guard_on_lock(g, on_lock);
+	assert_int_equal(guard_store_load(*s, g, now), 0);
+}
+
+static void
+test_store(void **state)
+{
+	struct guard_store *s;
+	struct stat st;
+	char path[100];
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	s = open_store(false);
+	guard_free(g);
+	g = guard_new(&options, guard_store_secret(s));
+	fail_times("192.0.2.1", "a@x", 5);
+	fail_times("192.0.2.2", "a@x", 3);
+	(void)try("203.0.113.5", "ann@x", 1, GUARD_SUCCESS);
+	(void)try("203.0.113.6", "tmp@x", 1, GUARD_FAILURE);
+	assert_int_equal(guard_store_flush(s, g), 0);
+	assert_false(guard_is_dirty(g));
+	assert_int_equal(guard_forget(g, now, "203.0.113.6"), 1);
+	assert_int_equal(guard_store_flush(s, g), 0);
+	(void)str_printf(path, sizeof(path), "%s/%s", dir, GUARD_STORE_FILE);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	restart(&s);
+	assert_false(guard_is_dirty(g));
+	assert_verdict("192.0.2.1", "b@x", GUARD_LOCKED);
+	fail_times("192.0.2.2", "a@x", 2); /* three and two */
+	assert_verdict("192.0.2.2", "b@x", GUARD_LOCKED);
+	assert_int_equal(guard_stats(g)->rows[GUARD_PAIR], 1);
+	assert_int_equal(guard_stats(g)->rows[GUARD_ADDRESS], 2);
+	/* not written: lost, and nothing worse */
+	(void)try("198.51.100.1", "a@x", 0, GUARD_FAILURE);
+	restart(&s);
+	assert_int_equal(guard_stats(g)->rows[GUARD_ADDRESS], 2);
+	/* a clock that was years ahead once locks nobody out for years */
+	now -= 1000 * DAY;
+	restart(&s);
+	assert_verdict("192.0.2.1", "b@x", GUARD_LOCKED);
+	now += HOUR;
+	assert_verdict("192.0.2.1", "b@x", GUARD_GO);
+	guard_store_close(s);
+}
+
+static void
+test_store_damaged(void **state)
+{
+	static const char *const kinds[] = {
+	    "rubbish, and more of it, longer than a header is, "
+	    "so that it is read as a database at all: no, it is not",
+	    ""};
+	char path[100], other[120];
+	struct guard_store *s;
+	FILE *f;
+
+	(void)state;
+	(void)str_printf(path, sizeof(path), "%s/%s", dir, GUARD_STORE_FILE);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		f = fopen(path, "w");
+		assert_non_null(f);
+		fputs(kinds[i], f);
+		fclose(f);
+		s = open_store(kinds[i][0] != '\0');
+		assert_int_equal(guard_store_load(s, g, now), 0);
+		guard_store_close(s);
+		(void)unlink(path);
+	}
+	(void)str_printf(other, sizeof(other), "%s.damaged", path);
+	assert_int_equal(unlink(other), 0);
+	(void)rmdir(dir);
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    T(test_address),
+	    T(test_day),
+	    T(test_window),
+	    T(test_delay),
+	    T(test_network),
+	    T(test_user),
+	    T(test_neighbour),
+	    T(test_forgive),
+	    T(test_repeats),
+	    T(test_rules),
+	    T(test_under_way),
+	    T(test_same_password),
+	    T(test_clock),
+	    T(test_bounds),
+	    T(test_forget),
+	    T(test_options),
+	    T(test_store),
+	    T(test_store_damaged),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("guard", tests, NULL, NULL);
+}
