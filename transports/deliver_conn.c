@@ -154,6 +154,7 @@ set_deadline(struct deliver_conn *c)
 	case SMTP_CLIENT_RCPT:
 	case SMTP_CLIENT_DATA:
 	case SMTP_CLIENT_OVER:
+	case SMTP_CLIENT_AUTH:
 	case SMTP_CLIENT__MAX:
 		break;
 	}
@@ -425,6 +426,10 @@ conn_on_client(struct deliver_conn *c, enum smtp_client_event ev)
 		break;
 	case SMTP_CLIENT_FAILED:
 		conn_over(c, false);
+		break;
+	case SMTP_CLIENT_CHALLENGE: /* nobody here says AUTH */
+	case SMTP_CLIENT_AUTHED:
+	case SMTP_CLIENT_NOT_AUTHED:
 		break;
 	}
 }

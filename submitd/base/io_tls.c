@@ -5,7 +5,6 @@
  * leaves before the first byte of the handshake.
  */
 #include "base/io_internal.h"
-#include "base/net.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -14,22 +13,15 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 
 static const struct tls_facts no_tls;
 
 void
 io_fail_tls(struct io *io, const char *what)
 {
-	char why[160], text[256];
-	long verify = SSL_get_verify_result(io->ssl);
+	char text[256];
 
-	tls_error_text(why, sizeof(why));
-	if (verify != X509_V_OK && (SSL_get_verify_mode(io->ssl) & SSL_VERIFY_PEER) != 0)
-		snprintf(text, sizeof(text), "%s: certificate: %s", what,
-		    X509_verify_cert_error_string(verify));
-	else
-		snprintf(text, sizeof(text), "%s: %s", what, why);
+	tls_failure_text(io->ssl, what, text, sizeof(text));
 	/* the state of a failed TLS connection must not be used again, not even to shut it down */
 	io_fail(io, IO_ERROR, text);
 }
@@ -126,29 +118,10 @@ io_tls_accept(struct io *io, SSL_CTX *ctx)
 int
 io_tls_connect(struct io *io, SSL_CTX *ctx, const char *host)
 {
-	struct net_addr literal;
-
 	if (start_tls(io, ctx) == -1)
 		return -1;
 	SSL_set_connect_state(io->ssl);
-	if (host == NULL)
-		return 0;
-	bool is_ip = net_addr_parse_ip(span_of(host), &literal) == 0;
-	/* the call itself: OpenSSL's macro casts const away */
-	char name[256];
-	if (!is_ip && (str_copy(name, sizeof(name), host) == -1 ||
-			  SSL_ctrl(io->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-			      name) != 1))
-		return -1;
-	if (SSL_get_verify_mode(io->ssl) & SSL_VERIFY_PEER) {
-		X509_VERIFY_PARAM *param = SSL_get0_param(io->ssl);
-		X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-		int ok = is_ip ? X509_VERIFY_PARAM_set1_ip_asc(param, host)
-		               : X509_VERIFY_PARAM_set1_host(param, host, 0);
-		if (ok != 1)
-			return -1;
-	}
-	return 0;
+	return tls_client_expect(io->ssl, host);
 }
 
 const struct tls_facts *

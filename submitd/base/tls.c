@@ -5,6 +5,7 @@
  * authorities for clients. Runs in front and deliver, and in the checking child.
  */
 #include "base/tls.h"
+#include "base/net.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -234,6 +235,65 @@ tls_client_new(const char *ca_file, bool verify, char *err, size_t errsize)
 		ERR_clear_error();
 	}
 	return ctx;
+}
+
+int
+tls_client_expect(SSL *ssl, const char *host)
+{
+	struct net_addr literal;
+	char name[256];
+
+	if (host == NULL)
+		return 0;
+	bool is_ip = net_addr_parse_ip(span_of(host), &literal) == 0;
+	/* the call itself: OpenSSL's macro casts const away */
+	if (!is_ip &&
+	    (str_copy(name, sizeof(name), host) == -1 ||
+		SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name) != 1))
+		return -1;
+	if (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) {
+		X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+		X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		int ok = is_ip ? X509_VERIFY_PARAM_set1_ip_asc(param, host)
+		               : X509_VERIFY_PARAM_set1_host(param, host, 0);
+		if (ok != 1)
+			return -1;
+	}
+	return 0;
+}
+
+void
+tls_peer_text(const SSL *ssl, char *out, size_t size)
+{
+	X509 *cert = SSL_get1_peer_certificate(ssl);
+	BIO *b = BIO_new(BIO_s_mem());
+	char *text = NULL;
+	long n = 0;
+
+	if (cert != NULL && b != NULL) {
+		/* as XN_FLAG_ONELINE, which escapes control characters and what is no ASCII */
+		(void)X509_NAME_print_ex(b, X509_get_subject_name(cert), 0, XN_FLAG_ONELINE);
+		n = BIO_get_mem_data(b, &text);
+	}
+	(void)snprintf(out, size, "%s%s%.*s", SSL_get_version(ssl), n > 0 ? " " : "", (int)n,
+	    text == NULL ? "" : text);
+	BIO_free(b);
+	X509_free(cert);
+	ERR_clear_error();
+}
+
+void
+tls_failure_text(const SSL *ssl, const char *what, char *out, size_t size)
+{
+	char why[160];
+	long verify = SSL_get_verify_result(ssl);
+
+	tls_error_text(why, sizeof(why));
+	if (verify != X509_V_OK && (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0)
+		snprintf(
+		    out, size, "%s: certificate: %s", what, X509_verify_cert_error_string(verify));
+	else
+		snprintf(out, size, "%s: %s", what, why);
 }
 
 void

@@ -39,7 +39,17 @@ int tls_check_pair(
 /* A client's context: verifies against ca_file (NULL: the system's) when asked to. */
 SSL_CTX *tls_client_new(const char *ca_file, bool verify, char *err, size_t errsize);
 
+/*
+ * Whom a client talks to, before the handshake: a name becomes SNI, and a context that verifies
+ * compares name or address with the certificate. host NULL: neither. -1: host cannot be one.
+ */
+int tls_client_expect(SSL *, const char *host);
+
 void tls_facts_from(struct tls_facts *, const SSL *);
+/* "TLSv1.3 CN = mx.example.com", cut where it is long; printable ASCII, for logs and traces. */
+void tls_peer_text(const SSL *, char *out, size_t size);
+/* Why a call for this SSL failed: "what: reason"; empties the queue of errors. */
+void tls_failure_text(const SSL *, const char *what, char *out, size_t size);
 /* The oldest error of this thread's OpenSSL queue as text, and empties the queue. */
 void tls_error_text(char *out, size_t size);
 

@@ -49,10 +49,11 @@ struct conf_host {
 #define CONF_ENUM_log_level "error", "warn", "info", "debug" /* as enum log_level */
 #define CONF_ENUM_audit_unknown_names "hash", "clear"
 #define CONF_ENUM_tls_min_version "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"
-#define CONF_ENUM_backend_type "internal", "file", "http", "ldap"
+#define CONF_ENUM_backend_type "internal", "file", "http", "ldap", "smtp"
 #define CONF_ENUM_backend_method "GET", "POST"
 #define CONF_ENUM_backend_auth "none", "basic"
 #define CONF_ENUM_backend_content_type "form", "json"
+#define CONF_ENUM_backend_tls "none", "require", "require_verify"
 #define CONF_ENUM_auth_flow_on_no "next", "stop"
 #define CONF_ENUM_auth_flow_on_unavailable "tempfail", "next"
 #define CONF_ENUM_ou_auth_user_mode "off", "allow", "deny"
@@ -66,10 +67,17 @@ struct conf_host {
 #define CONF_ENUM_transport_on_give_up "dsn", "discard"
 
 enum { UNKNOWN_NAMES_HASH = 0, UNKNOWN_NAMES_CLEAR = 1 };
-enum { BACKEND_INTERNAL = 0, BACKEND_FILE = 1, BACKEND_HTTP = 2, BACKEND_LDAP = 3 };
+enum {
+	BACKEND_INTERNAL = 0,
+	BACKEND_FILE = 1,
+	BACKEND_HTTP = 2,
+	BACKEND_LDAP = 3,
+	BACKEND_SMTP = 4
+};
 enum { HTTP_GET = 0, HTTP_POST = 1 };
 enum { HTTP_AUTH_NONE = 0, HTTP_AUTH_BASIC = 1 };
 enum { HTTP_FORM = 0, HTTP_JSON = 1 };
+enum { BACKEND_TLS_NONE = 0, BACKEND_TLS_REQUIRE = 1, BACKEND_TLS_REQUIRE_VERIFY = 2 };
 enum { FLOW_NO_NEXT = 0, FLOW_NO_STOP = 1 };
 enum { FLOW_UNAVAILABLE_TEMPFAIL = 0, FLOW_UNAVAILABLE_NEXT = 1 };
 enum { USER_MODE_OFF = 0, USER_MODE_ALLOW = 1, USER_MODE_DENY = 2 };

@@ -211,6 +211,19 @@ check_transport_retry(struct conf_builder *b, const struct conf_transport *x, co
 		    (long long)(total / (24 * 60)));
 }
 
+/* A backend that logs in there verifies with the same authorities. */
+static bool
+check_is_verified(const struct conf *c, const struct conf_transport *x)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_backend; i++)
+		if (c->backend_blocks[i].transport_block == x &&
+		    c->backend_blocks[i].tls == BACKEND_TLS_REQUIRE_VERIFY)
+			return true;
+	return x->tls == TRANSPORT_TLS_REQUIRE_VERIFY;
+}
+
 static void
 check_transport(struct conf_builder *b, const struct conf_transport *x)
 {
@@ -230,7 +243,7 @@ check_transport(struct conf_builder *b, const struct conf_transport *x)
 		conf_error(b, CONF_WHERE(x, transport, helo),
 		    "%s: helo is no host name; write it as in mail.example.com", label);
 	conf_check_absolute(b, CONF_WHERE(x, transport, ca_file), label, "ca_file", x->ca_file);
-	if (x->ca_file != NULL && x->tls != TRANSPORT_TLS_REQUIRE_VERIFY)
+	if (x->ca_file != NULL && !check_is_verified(b->conf, x))
 		conf_warn(b, CONF_WHERE(x, transport, ca_file),
 		    "%s: ca_file is used with tls = require_verify only", label);
 	check_transport_retry(b, x, label);
@@ -246,7 +259,7 @@ check_unreferenced(struct conf_builder *b)
 	    {CONF_BLOCK_auth_flow, "auth_flow of a listener"},
 	    {CONF_BLOCK_backend, "chain of an auth_flow"},
 	    {CONF_BLOCK_ldap, "profile of a backend"}, {CONF_BLOCK_limit, "limit of a listener"},
-	    {CONF_BLOCK_transport, "transport of a domain"}};
+	    {CONF_BLOCK_transport, "transport of a domain or a backend"}};
 	char label[CONF_LABEL];
 	size_t i, k;
 

@@ -22,7 +22,7 @@ static const struct {
     {CONF_OPT_backend_path, TYPE(FILE)},
     {CONF_OPT_backend_breaker_failures, ~LOCAL},
     {CONF_OPT_backend_breaker_pause, ~LOCAL},
-    {CONF_OPT_backend_allow_plain, TYPE(FILE) | TYPE(HTTP)},
+    {CONF_OPT_backend_allow_plain, TYPE(FILE) | TYPE(HTTP) | TYPE(SMTP)},
     {CONF_OPT_backend_ca_file, TYPE(HTTP)},
     {CONF_OPT_backend_url, TYPE(HTTP)},
     {CONF_OPT_backend_method, TYPE(HTTP)},
@@ -37,6 +37,8 @@ static const struct {
     {CONF_OPT_backend_addresses_field, TYPE(HTTP)},
     {CONF_OPT_backend_profile, TYPE(LDAP)},
     {CONF_OPT_backend_bind_as, TYPE(LDAP)},
+    {CONF_OPT_backend_transport, TYPE(SMTP)},
+    {CONF_OPT_backend_tls, TYPE(SMTP)},
 };
 
 /* "file" or "file, smtp". */
@@ -93,11 +95,41 @@ check_file(struct conf_builder *b, const struct conf_backend *x, const char *lab
 		    label);
 }
 
+/* S42: the transport's hosts, its port, source and authorities; whether TLS is used is ours. */
+static void
+check_smtp(struct conf_builder *b, const struct conf_backend *x, const char *label)
+{
+	const struct conf_transport *t = x->transport_block;
+	struct conf_where at_tls = CONF_WHERE(x, backend, tls);
+
+	if (x->transport == NULL)
+		conf_error(b, CONF_WHERE(x, backend, type),
+		    "%s: type = smtp needs transport = \"NAME\" of a transport with method = "
+		    "static",
+		    label);
+	else if (t != NULL && t->is_mx)
+		conf_error(b, CONF_WHERE(x, backend, transport),
+		    "%s: transport \"%s\" has method = lookup-mx; passwords go to hosts that stand "
+		    "in the configuration only, name a transport with method = static",
+		    label, t->title);
+	if (x->tls == BACKEND_TLS_NONE && !x->allow_plain)
+		conf_error(b, at_tls,
+		    "%s: tls = none sends passwords in clear; write require_verify, or "
+		    "allow_plain = true beside it if nobody can listen",
+		    label);
+	else if (x->tls == BACKEND_TLS_NONE)
+		conf_warn(b, at_tls, "%s: tls = none: passwords are sent in clear", label);
+	else if (x->allow_plain)
+		conf_warn(b, CONF_WHERE(x, backend, allow_plain),
+		    "%s: allow_plain is used with tls = none only; remove it", label);
+}
+
 static void (*const checks[])(struct conf_builder *, const struct conf_backend *, const char *) = {
     [BACKEND_INTERNAL] = check_internal,
     [BACKEND_FILE] = check_file,
     [BACKEND_HTTP] = conf_check_backend_http,
     [BACKEND_LDAP] = conf_check_ldap_backend,
+    [BACKEND_SMTP] = check_smtp,
 };
 
 void

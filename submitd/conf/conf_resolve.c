@@ -239,10 +239,14 @@ conf_resolve(struct conf_builder *b, const struct conf_limit *defaults)
 	free(state);
 	for (i = 0; i < c->n_listener; i++)
 		resolve_listener(b, &c->listener_blocks[i], limit);
-	for (i = 0; i < c->n_backend; i++)
-		if (c->backend_blocks[i].profile != NULL)
-			c->backend_blocks[i].profile_block =
-			    resolve_title(b, CONF_BLOCK_ldap, c->backend_blocks[i].profile);
+	for (i = 0; i < c->n_backend; i++) {
+		struct conf_backend *k = &c->backend_blocks[i];
+
+		if (k->profile != NULL)
+			k->profile_block = resolve_title(b, CONF_BLOCK_ldap, k->profile);
+		if (k->transport != NULL)
+			k->transport_block = resolve_title(b, CONF_BLOCK_transport, k->transport);
+	}
 	for (i = 0; i < c->n_domain; i++) {
 		struct conf_domain *d = &c->domain_blocks[i];
 

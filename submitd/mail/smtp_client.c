@@ -17,7 +17,7 @@ typedef enum smtp_client_event reply_fn(struct smtp_client *, struct buf *out);
 
 static reply_fn on_greeting, on_ehlo, on_ehlo_refused, on_helo, on_session_refused, on_starttls,
     on_starttls_refused, on_rset, on_mail, on_mail_refused, on_rcpt, on_data, on_data_refused,
-    on_final, on_lone_dot, on_early, on_unasked;
+    on_final, on_lone_dot, on_early;
 
 /* State, class of the reply hoped for, what to do then and otherwise. */
 /* clang-format off */
@@ -30,16 +30,17 @@ static const struct step {
 	[SMTP_CLIENT_EHLO]     = { "EHLO",	  2, on_ehlo,	  on_ehlo_refused },
 	[SMTP_CLIENT_HELO]     = { "HELO",	  2, on_helo,	  on_session_refused },
 	[SMTP_CLIENT_STARTTLS] = { "STARTTLS",	  2, on_starttls, on_starttls_refused },
-	[SMTP_CLIENT_TLS]      = { "handshake",	  0, on_unasked,  on_unasked },
-	[SMTP_CLIENT_IDLE]     = { "idle",	  0, on_unasked,  on_unasked },
-	[SMTP_CLIENT_RSET]     = { "RSET",	  2, on_rset,	  on_unasked },
+	[SMTP_CLIENT_TLS]      = { "handshake",	  0, smtp_client_unasked,  smtp_client_unasked },
+	[SMTP_CLIENT_IDLE]     = { "idle",	  0, smtp_client_unasked,  smtp_client_unasked },
+	[SMTP_CLIENT_RSET]     = { "RSET",	  2, on_rset,	  smtp_client_unasked },
 	[SMTP_CLIENT_MAIL]     = { "MAIL",	  2, on_mail,	  on_mail_refused },
 	[SMTP_CLIENT_RCPT]     = { "RCPT",	  2, on_rcpt,	  on_rcpt },
 	[SMTP_CLIENT_DATA]     = { "DATA",	  3, on_data,	  on_data_refused },
 	[SMTP_CLIENT_BODY]     = { "message",	  0, on_early,	  on_early },
 	[SMTP_CLIENT_FINAL]    = { "end of data", 2, on_final,	  on_final },
 	[SMTP_CLIENT_LONE_DOT] = { "end of data", 2, on_lone_dot, on_lone_dot },
-	[SMTP_CLIENT_OVER]     = { "over",	  0, on_unasked,  on_unasked },
+	[SMTP_CLIENT_OVER]     = { "over",	  0, smtp_client_unasked,  smtp_client_unasked },
+	[SMTP_CLIENT_AUTH]     = { "AUTH",	  3, smtp_client_on_challenge, smtp_client_on_auth },
 };
 /* clang-format on */
 
@@ -80,8 +81,8 @@ status_add_remote(const struct smtp_client *c, struct status *st)
 }
 
 /* The reply just read as a status; a class that does not fit its place is temporary. */
-static void
-status_from_reply(const struct smtp_client *c, struct status *st)
+void
+smtp_client_reply_status(const struct smtp_client *c, struct status *st)
 {
 	unsigned class = c->code / 100;
 	enum verdict v = class == 2 ? V_OK : class == 5 ? V_PERM : V_TEMP;
@@ -118,16 +119,16 @@ session_over(struct smtp_client *c)
 	return SMTP_CLIENT_DONE;
 }
 
-static enum smtp_client_event
-session_over_reply(struct smtp_client *c)
+enum smtp_client_event
+smtp_client_over_reply(struct smtp_client *c)
 {
-	status_from_reply(c, &c->failure);
+	smtp_client_reply_status(c, &c->failure);
 	c->failure.verdict = V_TEMP;
 	return session_over(c);
 }
 
-static enum smtp_client_event
-session_over_local(struct smtp_client *c, const char *esc, const char *text)
+enum smtp_client_event
+smtp_client_over_local(struct smtp_client *c, const char *esc, const char *text)
 {
 	status_local(c, &c->failure, V_TEMP, esc, text);
 	return session_over(c);
@@ -150,7 +151,7 @@ decide_by_reply(struct smtp_client *c, enum smtp_client_rcpt_state state)
 {
 	struct status st = {0};
 
-	status_from_reply(c, &st);
+	smtp_client_reply_status(c, &st);
 	decide(c, state, &st);
 	status_clear(&st);
 }
@@ -193,14 +194,14 @@ static enum smtp_client_event
 on_session_refused(struct smtp_client *c, struct buf *out)
 {
 	(void)out;
-	return session_over_reply(c);
+	return smtp_client_over_reply(c);
 }
 
 static enum smtp_client_event
 on_ready(struct smtp_client *c)
 {
 	if (c->opt.tls == SMTP_CLIENT_TLS_MUST && !c->tls_on)
-		return session_over_local(c, "4.7.4",
+		return smtp_client_over_local(c, "4.7.4",
 		    "the transport requires TLS and the server does not offer STARTTLS");
 	c->state = SMTP_CLIENT_IDLE;
 	return SMTP_CLIENT_READY;
@@ -222,8 +223,8 @@ static enum smtp_client_event
 on_ehlo_refused(struct smtp_client *c, struct buf *out)
 {
 	if (c->code / 100 != 5)
-		return session_over_reply(c);
-	c->caps = 0;
+		return smtp_client_over_reply(c);
+	c->caps = c->mechs = 0;
 	smtp_client_cmd_hello(c, "HELO", out);
 	c->state = SMTP_CLIENT_HELO;
 	return SMTP_CLIENT_MORE;
@@ -249,7 +250,7 @@ on_starttls_refused(struct smtp_client *c, struct buf *out)
 {
 	(void)out;
 	if (c->opt.tls == SMTP_CLIENT_TLS_MUST) {
-		session_over_reply(c);
+		smtp_client_over_reply(c);
 		status_parse_esc(span_of("4.7.4"), &c->failure);
 		return SMTP_CLIENT_FAILED;
 	}
@@ -261,7 +262,7 @@ smtp_client_tls_up(struct smtp_client *c, struct buf *out)
 {
 	/* RFC 3207, 4.2: what was said before is forgotten */
 	c->tls_on = true;
-	c->caps = 0;
+	c->caps = c->mechs = 0;
 	c->size_max = 0;
 	c->rcpt_max = c->mail_max = 0;
 	c->state = SMTP_CLIENT_EHLO;
@@ -297,7 +298,7 @@ on_mail_refused(struct smtp_client *c, struct buf *out)
 {
 	(void)out;
 	if (c->code / 100 == 3)
-		return on_unasked(c, out);
+		return smtp_client_unasked(c, out);
 	decide_by_reply(c, SMTP_RCPT_SENT);
 	if (!c->pipelined)
 		return transaction_done(c);
@@ -325,7 +326,7 @@ take_rcpt(struct smtp_client *c)
 		c->n_accepted++;
 		return;
 	}
-	status_from_reply(c, &r->status);
+	smtp_client_reply_status(c, &r->status);
 	r->state = SMTP_RCPT_DONE;
 	if (is_too_many(c, &r->status)) {
 		r->status.verdict = V_TEMP;
@@ -338,7 +339,7 @@ static enum smtp_client_event
 on_rcpt(struct smtp_client *c, struct buf *out)
 {
 	if (c->code / 100 == 3)
-		return on_unasked(c, out);
+		return smtp_client_unasked(c, out);
 	if (!c->mail_refused)
 		take_rcpt(c);
 	if (--c->n_sent > 0) {
@@ -378,7 +379,7 @@ on_data_refused(struct smtp_client *c, struct buf *out)
 {
 	if (c->n_accepted > 0) {
 		if (c->code / 100 == 2)
-			return on_unasked(c, out);
+			return smtp_client_unasked(c, out);
 		decide_by_reply(c, SMTP_RCPT_ACCEPTED);
 	}
 	return transaction_done(c);
@@ -398,7 +399,7 @@ on_final(struct smtp_client *c, struct buf *out)
 	decide_by_reply(c, SMTP_RCPT_ACCEPTED);
 	c->need_rset = false;
 	if (c->code / 100 == 3)
-		return session_over_reply(c);
+		return smtp_client_over_reply(c);
 	return transaction_done(c);
 }
 
@@ -415,20 +416,20 @@ static enum smtp_client_event
 on_early(struct smtp_client *c, struct buf *out)
 {
 	if (c->code / 100 < 4)
-		return on_unasked(c, out);
+		return smtp_client_unasked(c, out);
 	decide_by_reply(c, SMTP_RCPT_ACCEPTED);
-	return session_over_reply(c);
+	return smtp_client_over_reply(c);
 }
 
-static enum smtp_client_event
-on_unasked(struct smtp_client *c, struct buf *out)
+enum smtp_client_event
+smtp_client_unasked(struct smtp_client *c, struct buf *out)
 {
 	char text[128];
 
 	(void)out;
 	str_printf(text, sizeof(text), "the server answered %u where that makes no sense (%s)",
 	    c->code, steps[c->state].name);
-	return session_over_local(c, "4.5.0", text);
+	return smtp_client_over_local(c, "4.5.0", text);
 }
 
 /* ---- reading replies ------------------------------------------------------------------------- */
@@ -475,12 +476,12 @@ take_reply(struct smtp_client *c, struct buf *out)
 
 	text_finish(c);
 	if (c->code == 421 && c->state != SMTP_CLIENT_FINAL && c->state != SMTP_CLIENT_BODY)
-		return session_over_reply(c); /* RFC 5321, 3.8 */
+		return smtp_client_over_reply(c); /* RFC 5321, 3.8 */
 	if (c->state >= SMTP_CLIENT_MAIL && c->state <= SMTP_CLIENT_FINAL)
 		c->replied = true;
 	if (c->code == 421) {
 		decide_by_reply(c, SMTP_RCPT_ACCEPTED);
-		return session_over_reply(c);
+		return smtp_client_over_reply(c);
 	}
 	return (c->code / 100 == step->expect ? step->hoped : step->other)(c, out);
 }
@@ -494,13 +495,13 @@ take_line(struct smtp_client *c, struct span line, struct buf *out)
 		line.n--;
 	if (line.n < 3 || span_to_u64((struct span){line.p, 3}, 200, 599, &code) == -1 ||
 	    (line.n > 3 && line.p[3] != ' ' && line.p[3] != '-'))
-		return session_over_local(c, "4.5.0", "the server's reply is not SMTP");
+		return smtp_client_over_local(c, "4.5.0", "the server's reply is not SMTP");
 	if (c->lines > 0 && code != c->code)
-		return session_over_local(
+		return smtp_client_over_local(
 		    c, "4.5.0", "the lines of one reply have different codes");
 	c->code = (unsigned)code;
 	if (++c->lines > SMTP_CLIENT_LINES)
-		return session_over_local(c, "4.5.0", "the server's reply has too many lines");
+		return smtp_client_over_local(c, "4.5.0", "the server's reply has too many lines");
 
 	bool last = line.n == 3 || line.p[3] == ' ';
 	struct span text =
@@ -532,7 +533,7 @@ smtp_client_feed(struct smtp_client *c, const uint8_t *p, size_t n, size_t *used
 		if (nl == NULL ? n - *used >= SMTP_CLIENT_LINE_MAX
 			       : (size_t)(nl - line) >= SMTP_CLIENT_LINE_MAX) {
 			*used = n;
-			return session_over_local(
+			return smtp_client_over_local(
 			    c, "4.5.0", "the server's reply line is too long");
 		}
 		if (nl == NULL)
@@ -542,8 +543,11 @@ smtp_client_feed(struct smtp_client *c, const uint8_t *p, size_t n, size_t *used
 	}
 	/* RFC 3207, 6: nobody may have slipped a word in before the handshake */
 	if (ev == SMTP_CLIENT_START_TLS && *used < n)
-		return session_over_local(
+		return smtp_client_over_local(
 		    c, "4.7.5", "bytes in clear came behind the reply to STARTTLS");
+	if (ev == SMTP_CLIENT_CHALLENGE && *used < n)
+		return smtp_client_over_local(
+		    c, "4.5.0", "the server went on before its challenge was answered");
 	return ev;
 }
 
@@ -558,7 +562,7 @@ smtp_client_lost(struct smtp_client *c, const char *esc, const char *text)
 		decide(c, SMTP_RCPT_ACCEPTED, &st);
 		status_clear(&st);
 	}
-	return session_over_local(c, esc, text);
+	return smtp_client_over_local(c, esc, text);
 }
 
 void

@@ -34,6 +34,12 @@
 #define SMTP_CAP_STARTTLS 32u
 #define SMTP_CAP_ESMTP 64u /* EHLO was understood */
 
+/* Mechanisms for AUTH that we know, of `mechs`; the strongest has the highest bit. */
+#define SMTP_MECH_LOGIN 1u
+#define SMTP_MECH_PLAIN 2u
+#define SMTP_MECH_CRAM_MD5 4u
+#define SMTP_MECH_SCRAM_SHA_256 8u
+
 enum smtp_client_state {
 	SMTP_CLIENT_GREETING = 0, /* waits for 220 */
 	SMTP_CLIENT_EHLO = 1,
@@ -49,6 +55,7 @@ enum smtp_client_state {
 	SMTP_CLIENT_FINAL = 11,    /* waits for the reply to the end of data */
 	SMTP_CLIENT_LONE_DOT = 12, /* the same for an empty message nobody gets */
 	SMTP_CLIENT_OVER = 13,
+	SMTP_CLIENT_AUTH = 14, /* AUTH, or an answer to a challenge, was sent */
 	SMTP_CLIENT__MAX
 };
 
@@ -59,6 +66,9 @@ enum smtp_client_event {
 	SMTP_CLIENT_SEND = 3,      /* 354: write the message and its end, then smtp_client_sent() */
 	SMTP_CLIENT_DONE = 4,      /* the transaction is over; look at state for the session */
 	SMTP_CLIENT_FAILED = 5,    /* the session is over outside a transaction; see failure */
+	SMTP_CLIENT_CHALLENGE = 6, /* 334: smtp_client_challenge(), then smtp_client_answer() */
+	SMTP_CLIENT_AUTHED = 7,    /* 235; whether the mechanism agrees is the caller's to ask */
+	SMTP_CLIENT_NOT_AUTHED = 8, /* AUTH was refused, as failure says; the session goes on */
 };
 
 /* One recipient of a job and how far it got. */
@@ -91,10 +101,12 @@ struct smtp_client {
 	enum smtp_client_state state;
 	bool tls_on;
 	unsigned caps;               /* SMTP_CAP_* of the last EHLO */
+	unsigned mechs;              /* SMTP_MECH_* of the last EHLO */
 	uint64_t size_max;           /* 0: none given */
 	unsigned rcpt_max, mail_max; /* RFC 9422; 0: none given */
 	unsigned transactions;       /* begun in this session */
-	struct status failure;       /* why the session is over, or a recipient stayed open */
+	struct status failure;       /* why the session is over, AUTH was refused, or a recipient
+	                                stayed open; always temporary */
 	/* the transaction */
 	const struct message *msg;
 	struct smtp_client_rcpt *rcpts;
@@ -119,6 +131,20 @@ enum smtp_client_event smtp_client_feed(
 
 /* The handshake asked for is done: EHLO again. */
 void smtp_client_tls_up(struct smtp_client *, struct buf *out);
+
+/*
+ * AUTH (RFC 4954), in state IDLE before any transaction. initial is the mechanism's first
+ * response or NULL. false: it was too long for the line (RFC 4954, 4) and is the answer to the
+ * first challenge, which must be empty. out holds secrets: wipe it.
+ */
+bool smtp_client_auth(
+    struct smtp_client *, const char *mech, const struct span *initial, struct buf *out);
+/* After CHALLENGE: appends its octets. -1: it is no base64, or longer than 384 octets. */
+int smtp_client_challenge(const struct smtp_client *, struct buf *octets);
+/* Answers it; NULL gives up ("*"), which the server must answer with 501. */
+void smtp_client_answer(struct smtp_client *, const struct span *response, struct buf *out);
+/* "PLAIN" and so on, of exactly one bit. */
+const char *smtp_client_mech_name(unsigned mech);
 
 /*
  * Begins a transaction for the open ones of rcpts (at most the limit of the server),

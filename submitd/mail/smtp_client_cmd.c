@@ -52,15 +52,21 @@ smtp_client_cmd_offer(struct smtp_client *c, struct span line)
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (span_eq_nocase(word, words[i].word))
 			c->caps |= words[i].cap;
+	/* "AUTH=LOGIN": as some wrote it before RFC 2554, beside the proper line */
+	if (span_starts_nocase(word, "AUTH="))
+		smtp_client_auth_offer(c, (struct span){line.p + 5, line.n - 5});
 	if (rest.p == NULL)
 		return;
-	if (span_eq_nocase(word, "SIZE")) {
+	if (span_eq_nocase(word, "AUTH")) {
+		smtp_client_auth_offer(c, rest);
+	} else if (span_eq_nocase(word, "SIZE")) {
 		uint64_t n;
 
 		if (span_to_u64(span_trim(rest), 0, UINT64_MAX, &n) == 0)
 			c->size_max = n; /* RFC 1870: 0 is no fixed limit */
-	} else if (span_eq_nocase(word, "LIMITS"))
+	} else if (span_eq_nocase(word, "LIMITS")) {
 		take_limits(c, rest);
+	}
 }
 
 /* The one place where text of an envelope becomes part of a command line. */
