@@ -188,7 +188,6 @@ test_language_to_come(void **state)
 	    ":36: error: listener \"submission\": unknown option auth_user_mode; an option of that "
 	    "name "
 	    "stands in ou blocks\n",
-	    ":67: error: backend \"hq-mta\": type = \"smtp\" is unknown; write internal",
 	    ":80: error: ou \"hq\": unknown option admins\n",
 	    ":97: error: user \"printers@example.com\": unknown option recipients\n",
 	    ":103: error: domain \"example.com\": unknown option recipient_flow\n",

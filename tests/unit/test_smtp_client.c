@@ -158,6 +158,28 @@ static const struct dialogue {
 	OPEN "S:250-mx\nS:250 STARTTLS\nC:STARTTLS\nS:220 go\\r\\n250 evil\n=failed\n",
 	"over open"},
     {"quit", 0, 0, 0, 1, PIPE "!quit\nC:QUIT\n", "over open"},
+#define AUTH OPEN "S:250-mx\nS:250 AUTH PLAIN LOGIN\n=ready\n"
+    {"AUTH with an initial response (S16)", 0, 0, 0, 0,
+	AUTH "!auth PLAIN secret\nC:AUTH PLAIN c2VjcmV0\nS:235 2.7.0 ok\n=authed\n", "idle"},
+    {"AUTH with an empty initial response (RFC 4954, 4)", 0, 0, 0, 0,
+	AUTH "!auth PLAIN =\nC:AUTH PLAIN =\nS:535 5.7.8 no\n=refused\n", "idle"},
+    {"AUTH with two challenges (S16)", 0, 0, 0, 0,
+	AUTH "!auth LOGIN\nC:AUTH LOGIN\nS:334 VXNlcm5hbWU6\n=challenge\n!answer bob\nC:Ym9i\n"
+	     "S:334 \n=challenge\n!answer\nC:\nS:454 4.7.0 later\n=refused\n",
+	"idle"},
+    {"AUTH given up", 0, 0, 0, 0,
+	AUTH "!auth LOGIN\nC:AUTH LOGIN\nS:334 !!!\n=challenge\n!rubbish\n!cancel\nC:*\n"
+	     "S:501 5.0.0 ok\n=refused\n!quit\nC:QUIT\n",
+	"over"},
+    {"AUTH answered by 421", 0, 0, 0, 0, AUTH "!auth LOGIN\nC:AUTH LOGIN\nS:421 bye\n=failed\n",
+	"over"},
+    {"AUTH answered by 250 is no yes", 0, 0, 0, 0,
+	AUTH "!auth PLAIN x\nC:AUTH PLAIN eA==\nS:250 ok\n=failed\n", "over"},
+    {"AUTH answered by 354 is nonsense", 0, 0, 0, 0,
+	AUTH "!auth PLAIN x\nC:AUTH PLAIN eA==\nS:354 go\n=failed\n", "over"},
+    {"a yes behind the challenge (evil)", 0, 0, 0, 0,
+	AUTH "!auth LOGIN\nC:AUTH LOGIN\nS:334 \\r\\n235 evil\n=failed\n", "over"},
+    {"lost in AUTH", 0, 0, 0, 0, AUTH "!auth LOGIN\nC:AUTH LOGIN\n!lost\n=failed\n", "over"},
 };
 
 struct fixture {
@@ -169,7 +191,8 @@ struct fixture {
 	bool bytewise;
 };
 
-static const char *const event_names[] = {"more", "tls", "ready", "send", "done", "failed"};
+static const char *const event_names[] = {
+    "more", "tls", "ready", "send", "done", "failed", "challenge", "authed", "refused"};
 
 static void
 fixture_start(struct fixture *f, const struct dialogue *d)
@@ -239,6 +262,34 @@ say(struct fixture *f, struct span line)
 	buf_clear(&b);
 }
 
+/* "!auth MECH [INITIAL]", "!answer [TEXT]", "!cancel", "!rubbish" (the challenge is) */
+static bool
+act_auth(struct fixture *f, const char *what)
+{
+	struct span rest = span_of(what), verb = span_cut(&rest, ' '), mech, text;
+	struct buf b = BUF_INIT;
+	char name[32];
+
+	if (span_eq(verb, "!auth")) {
+		mech = span_cut(&rest, ' ');
+		assert_int_equal(str_copy_span(name, sizeof(name), mech), 0);
+		text = rest.p != NULL && span_eq(rest, "=") ? span_of("") : rest;
+		assert_true(smtp_client_auth(&f->c, name, rest.p == NULL ? NULL : &text, &f->out));
+	} else if (span_eq(verb, "!answer")) {
+		text = rest.p == NULL ? span_of("") : rest;
+		assert_int_equal(smtp_client_challenge(&f->c, &b), 0);
+		smtp_client_answer(&f->c, &text, &f->out);
+	} else if (span_eq(verb, "!cancel")) {
+		smtp_client_answer(&f->c, NULL, &f->out);
+	} else if (span_eq(verb, "!rubbish")) {
+		assert_int_equal(smtp_client_challenge(&f->c, &b), -1);
+	} else {
+		return false;
+	}
+	buf_clear(&b);
+	return true;
+}
+
 static void
 act(struct fixture *f, const struct dialogue *d, const char *what)
 {
@@ -258,6 +309,8 @@ act(struct fixture *f, const struct dialogue *d, const char *what)
 		f->ev = smtp_client_lost(&f->c, "4.4.2", "lost");
 	else if (strcmp(what, "!quit") == 0)
 		smtp_client_quit(&f->c, &f->out);
+	else if (act_auth(f, what))
+		return;
 	else
 		fail_msg("unknown action %s", what);
 }
@@ -401,6 +454,60 @@ test_status(void **state)
 	fixture_end(&f);
 }
 
+/* Which mechanisms are believed, and when; long responses and challenges (S16, RFC 4954). */
+static void
+test_auth_bounds(void **state)
+{
+	static const struct {
+		const char *ehlo;
+		unsigned mechs;
+	} offers[] = {
+	    {"AUTH PLAIN LOGIN CRAM-MD5 SCRAM-SHA-256", 15},
+	    {"auth scram-sha-256 ntlm", SMTP_MECH_SCRAM_SHA_256},
+	    {"AUTH=LOGIN PLAIN", SMTP_MECH_LOGIN | SMTP_MECH_PLAIN},
+	    {"AUTH", 0},
+	    {"AUTH  PLAIN ", SMTP_MECH_PLAIN},
+	    {"AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-1 PLAINER XPLAIN", 0},
+	    {"AUTHPLAIN", 0},
+	    {"XAUTH PLAIN", 0},
+	};
+	const struct dialogue d = {.rcpts = 0};
+	struct fixture f;
+	char line[600], text[400] = "";
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(offers); i++) {
+		fixture_start(&f, &d);
+		feed(&f, "220 x\r\n", 7);
+		str_printf(line, sizeof(line), "250-mx\r\n250 %s\r\n", offers[i].ehlo);
+		feed(&f, line, strlen(line));
+		assert_int_equal(f.c.mechs, offers[i].mechs);
+		smtp_client_tls_up(&f.c, &f.out); /* what was said in clear is forgotten */
+		assert_int_equal(f.c.mechs, 0);
+		fixture_end(&f);
+	}
+	fixture_start(&f, &d);
+	feed(&f, "220 x\r\n250 x\r\n", 14);
+	buf_reset(&f.out);
+	memset(text, 'a', sizeof(text));
+	for (size_t n = 370; n < sizeof(text); n++) {
+		struct span initial = {text, n};
+		bool sent = smtp_client_auth(&f.c, "PLAIN", &initial, &f.out);
+
+		assert_true(buf_len(&f.out) <= 512);
+		assert_int_equal(sent, 13 + (n + 2) / 3 * 4 <= 512);
+		buf_reset(&f.out);
+	}
+	/* 384 octets of a challenge are 512 of base64: one less can be told from a longer one */
+	memset(line, 'A', sizeof(line));
+	memcpy(line, "334 ", 4);
+	memcpy(line + 4 + 512, "\r\n", 2);
+	feed(&f, line, 4 + 512 + 2);
+	assert_int_equal(f.ev, SMTP_CLIENT_CHALLENGE);
+	assert_int_equal(smtp_client_challenge(&f.c, &f.out), -1);
+	fixture_end(&f);
+}
+
 /* No byte of an envelope makes a new command. */
 static void
 test_injection(void **state)
@@ -453,6 +560,7 @@ main(void)
 	    cmocka_unit_test(test_dialogues),
 	    cmocka_unit_test(test_bounds),
 	    cmocka_unit_test(test_status),
+	    cmocka_unit_test(test_auth_bounds),
 	    cmocka_unit_test(test_injection),
 	    cmocka_unit_test(test_settle),
 	};
