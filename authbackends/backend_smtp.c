@@ -24,6 +24,7 @@
 #define BAD_MS 10000         /* a host that did not answer is asked after the others so long */
 #define TELL_AGAIN_MS 600000 /* the same trouble of the same host is told again after that */
 #define SLOW_LOOKUP_MS 10
+#define MARGIN_MS 50 /* so that our reason is there before the flow gives up */
 
 struct host {
 	const struct conf_host *conf;
@@ -167,11 +168,13 @@ smtp_check(void *self, struct auth_check *c)
 	size_t *order = xcallocarray(b->n_hosts, sizeof(*order));
 	enum verdict v = V_TEMP;
 
+	int64_t until = c->deadline_ms - MARGIN_MS;
+
 	order_hosts(b, order);
 	/* what libraries look up on this thread ends in time, too */
-	stream_limit_lookups(c->deadline_ms);
+	stream_limit_lookups(until);
 	for (size_t i = 0; i < b->n_hosts && v == V_TEMP; i++) {
-		int64_t now = stream_clock_ms(), left = c->deadline_ms - now;
+		int64_t now = stream_clock_ms(), left = until - now;
 
 		if (left <= 0)
 			break;

@@ -106,13 +106,25 @@ def no_start(s):
     s.write_conf(extra="")
 
 
-@test("the smallest configuration of the README works")
-def smallest(s):
+def readme():
+    """The smallest configuration, and the lines of it that are others without a mailbox server."""
     with open(TOP + "/README") as f:
         text = f.read()
-    block = re.search(r"^( {4}server .*?)\n\n", text, re.S | re.M)
-    ok(block, "a configuration in README")
-    conf = block[1]
+    found = [re.search(rf"^( {{4}}{word} .*?)\n\n", text, re.S | re.M)
+             for word in ("server", 'backend  "people"')]
+    ok(all(found), "two configurations in README")
+    return found[0][1], found[1][1]
+
+
+@test("the smallest configuration of the README works with a file of passwords")
+def smallest(s):
+    conf, others = readme()
+    for line in others.split("\n"):
+        first = {"backend": r"\s*backend\s", "auth_flow": r"\s*auth_flow\s",
+                 "domain": r'\s*domain\s+"example.com"'}[line.split()[0]]
+        conf, n = re.subn(rf"^{first}.*$", lambda _, x=line: x, conf, flags=re.M)
+        equal(n, 1, line)
+    conf = re.sub(r'transport "mailhost".*', "", conf)
     for a, b in (("/etc/submitd/mail.pem", s.dir + "/server.pem"),
                  ("/etc/submitd/mail.key", s.dir + "/server.key"),
                  ("/etc/submitd/users", s.dir + "/users"), ("0.0.0.0:587", f"127.0.0.1:{s.port}"),
