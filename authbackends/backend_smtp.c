@@ -166,9 +166,8 @@ smtp_check(void *self, struct auth_check *c)
 {
 	struct smtp *b = self;
 	size_t *order = xcallocarray(b->n_hosts, sizeof(*order));
-	enum verdict v = V_TEMP;
-
 	int64_t until = c->deadline_ms - MARGIN_MS;
+	enum verdict v = V_TEMP;
 
 	order_hosts(b, order);
 	/* what libraries look up on this thread ends in time, too */

@@ -65,8 +65,7 @@ def fixture():
         w.postfix = stack.enter_context(
             Postfix(s.dir, *key, extra=postfix_sasl(w.strong)))
         s.write_conf(
-            auth_flow='auth_flow "people" { chain = {"mta"}  fail_delay = "0s"  '
-                      'deadline = "8s" }',
+            auth_flow='auth_flow "people" { chain = {"mta"}  deadline = "8s" }',
             backend=f'backend "mta" {{ type = smtp  transport = "mta"  timeout = "6s" }}',
             mta=TRANSPORT.format(hosts=f'"localhost:{w.strong.port}"', ca="@D@/ca.pem"))
         s.start()
