@@ -12,6 +12,7 @@
 #include "authbackends/auth_sasl.h"
 #include "authbackends/auth_session.h"
 #include "authbackends/auth_setup.h"
+#include "authbackends/auth_test.h"
 #include "base/enc.h"
 #include "base/ev.h"
 #include "base/log.h"
@@ -210,8 +211,20 @@ on_ctl_cancel(struct ipc_peer *p, struct ipc_in *in)
 {
 	struct ipc_ctl_cancel m;
 
-	(void)p; /* every answer is whole at once: there is nothing to stop */
-	return ipc_decode_ctl_cancel(in, &m);
+	if (ipc_decode_ctl_cancel(in, &m) == -1)
+		return -1;
+	auth_test_cancel(p, m.request); /* all other answers are whole at once */
+	return 0;
+}
+
+static int
+on_test(struct ipc_peer *p, struct ipc_in *in)
+{
+	struct ipc_auth_test m;
+
+	if (ipc_decode_auth_test(in, &m) == -1)
+		return -1;
+	return auth_test_start(proc_conf(), p, &m);
 }
 
 static void
@@ -228,6 +241,8 @@ peer_up(struct ipc_peer *p)
 static void
 peer_down(struct ipc_peer *p)
 {
+	if (ipc_peer_role(p) == ROLE_CONTROL)
+		auth_test_peer_down(p);
 	if (ipc_peer_role(p) != ROLE_FRONT)
 		return;
 	auth_session_peer_down(p);
@@ -306,6 +321,7 @@ static const struct ipc_handler auth_msgs[] = {
     {IPC_FILE_OPENED, on_file},
     {IPC_CTL_REQ, on_ctl},
     {IPC_CTL_CANCEL, on_ctl_cancel},
+    {IPC_AUTH_TEST, on_test},
     {IPC_NONE, NULL},
 };
 

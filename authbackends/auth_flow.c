@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MARGIN_MS 100
+
 struct flow_job {
 	struct auth_job job;  /* first */
 	struct auth_run *run; /* NULL: nobody waits any more */
@@ -214,7 +216,8 @@ run_next(struct auth_run *r, size_t from)
 {
 	for (r->pos = from; r->pos < r->flow->n; r->pos++)
 		if (judges(r->flow->chain[r->pos], r->check.cred) &&
-		    auth_source_serves(r->flow->chain[r->pos], r->ou))
+		    (r->check.login[0] == '\0' || /* the backend will say whose token it is */
+			auth_source_serves(r->flow->chain[r->pos], r->ou)))
 			return true;
 	return false;
 }
@@ -340,16 +343,20 @@ static int
 run_submit(struct auth_run *r, struct auth_source *s, bool burn)
 {
 	struct flow_job *j = xcallocarray(1, sizeof(*j));
-	int64_t now = auth_clock_ms(), until = now + s->timeout_ms;
+	int64_t now = auth_clock_ms(), until = now + s->timeout_ms, margin;
 
 	j->check = r->check;
 	j->check.password = (struct secret){NULL, 0};
 	secret_set(&j->check.password, r->check.password.data, r->check.password.len);
 	j->check.own = j->check.trace = (struct buf)BUF_INIT; /* its own, added to ours when done */
-	j->check.deadline_ms = until < r->deadline_ms ? until : r->deadline_ms;
+	if (until > r->deadline_ms)
+		until = r->deadline_ms;
+	/* the backend gives up a little before we do, so that it can say what it waited for */
+	margin = (until - now) / 10;
+	j->check.deadline_ms = until - (margin < MARGIN_MS ? margin : MARGIN_MS);
 	j->job.work = job_work;
 	j->job.done = job_done;
-	j->job.deadline_ms = j->check.deadline_ms;
+	j->job.deadline_ms = until;
 	j->source = s;
 	j->burn = burn;
 	j->run = r;
@@ -358,8 +365,7 @@ run_submit(struct auth_run *r, struct auth_source *s, bool burn)
 		return -1;
 	}
 	r->job = j;
-	ev_timer_set(&r->timer, j->check.deadline_ms > now ? j->check.deadline_ms - now : 0,
-	    run_on_timer, r);
+	ev_timer_set(&r->timer, until > now ? until - now : 0, run_on_timer, r);
 	return 0;
 }
 
@@ -389,6 +395,13 @@ run_ask(struct auth_run *r)
 	do {
 		s = r->flow->chain[r->pos];
 		r->asked_ms = auth_clock_ms();
+		if (r->asked_ms >= r->deadline_ms) {
+			r->source = r->temp_source;
+			(void)str_copy(r->check.reason, sizeof(r->check.reason),
+			    "no time left for the rest of the chain");
+			run_finish(r, V_TEMP);
+			return;
+		}
 		r->check.reason[0] = '\0';
 		r->check.name[0] = '\0';
 		r->check.hash[0] = '\0';

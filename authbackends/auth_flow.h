@@ -25,7 +25,8 @@ struct auth_source {
 	uint64_t asked, accepted, denied, unknown, unavailable;
 	uint64_t spared; /* not asked, because the breaker was open */
 };
-bool auth_source_serves(const struct auth_source *, const struct conf_ou *); /* NULL: of no ou */
+/* Is it there for the names of that unit? NULL: for names of none. */
+bool auth_source_serves(const struct auth_source *, const struct conf_ou *);
 
 #define AUTH_CHAIN_MAX 20u
 struct auth_flow {

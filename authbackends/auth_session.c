@@ -24,9 +24,7 @@
 #define BUCKETS 4096u
 #define EXCHANGE_MS 3660000 /* longer than any timer of a front: it cancels first */
 
-#define TEXT_OK "Authentication successful"
 #define TEXT_DENIED POLICY_AUTH_FAILED /* as explain prints it */
-#define TEXT_TEMP "Temporary authentication failure, try again later"
 
 struct auth_session {
 	LIST_ENTRY(auth_session) link;
@@ -334,16 +332,22 @@ session_accept(struct auth_session *s)
 		return;
 	case V_TEMP:
 	case V__MAX:
-		session_refuse(s, 454, "4.7.0", TEXT_TEMP, why);
+		session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, why);
 		return;
 	}
 	/* whom the client did not name is known only now: the rules have not seen him */
-	if (auth_sasl_login(s->sasl)[0] == '\0' && session_refused_by_rule(s, s->principal))
-		return;
+	if (auth_sasl_login(s->sasl)[0] == '\0') {
+		if (session_refused_by_rule(s, s->principal))
+			return;
+		if (!auth_setup_serves(s->run.source, s->principal)) {
+			session_deny(s, "the backend is kept for names of other units");
+			return;
+		}
+	}
 	s->verdict = V_OK;
 	s->code = 235;
 	s->esc = "2.7.0";
-	s->text = TEXT_OK;
+	s->text = AUTH_TEXT_OK;
 	s->reason = "";
 	session_end(s);
 }
@@ -369,7 +373,7 @@ session_on_answer(struct auth_run *r, void *arg)
 	case V__MAX:
 		break;
 	}
-	session_refuse(s, 454, "4.7.0", TEXT_TEMP, s->reason_text);
+	session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, s->reason_text);
 }
 
 /*
@@ -387,13 +391,13 @@ session_on_guard(enum auth_guard_answer answer, void *arg)
 	s->running = false;
 	if (answer != AUTH_GUARD_GO) {
 		s->locked_out = answer == AUTH_GUARD_LOCKED;
-		session_refuse(s, 454, "4.7.0", TEXT_TEMP, s->guard.reason);
+		session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, s->guard.reason);
 		return;
 	}
 	if (session_refused_by_rule(s, auth_sasl_login(s->sasl)))
 		return;
 	if (f == NULL) {
-		session_refuse(s, 454, "4.7.0", TEXT_TEMP, "the listener has no auth_flow");
+		session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, "the listener has no auth_flow");
 		return;
 	}
 	c->cred = auth_sasl_cred(s->sasl);
@@ -426,7 +430,7 @@ session_on_idle(void *arg)
 {
 	struct auth_session *s = arg;
 
-	session_refuse(s, 454, "4.7.0", TEXT_TEMP, "the exchange took too long");
+	session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, "the exchange took too long");
 }
 
 static void
@@ -466,7 +470,7 @@ session_take(struct auth_session *s, enum sasl_outcome outcome)
 	case SASL_OUT_FAILED:
 		break;
 	}
-	session_refuse(s, 454, "4.7.0", TEXT_TEMP, auth_sasl_reason(s->sasl));
+	session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, auth_sasl_reason(s->sasl));
 }
 
 /* A reply without a session: none could be made, or it is gone. */
@@ -477,7 +481,7 @@ reply_temp(struct ipc_peer *p, uint64_t sid)
 	    .verdict = V_TEMP,
 	    .code = 454,
 	    .esc = span_of("4.7.0"),
-	    .text = span_of(TEXT_TEMP)};
+	    .text = span_of(AUTH_TEXT_TEMP)};
 
 	(void)ipc_send_auth_res(p, -1, &m);
 }

@@ -14,6 +14,9 @@
  * exchange ends in one final AUTH_RES, except when the front cancels it.
  */
 #define AUTH_SESSIONS_MAX 50000u
+/* What clients are told; a no is POLICY_AUTH_FAILED. */
+#define AUTH_TEXT_OK "Authentication successful"
+#define AUTH_TEXT_TEMP "Temporary authentication failure, try again later"
 
 int auth_session_start(const struct conf *, struct ipc_peer *, const struct ipc_auth_start *);
 int auth_session_step(struct ipc_peer *, const struct ipc_auth_step *);

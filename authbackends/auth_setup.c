@@ -59,17 +59,27 @@ add_ous(struct auth_source *s)
 	}
 }
 
+static const struct conf_ou *
+ou_of_address(const char *address)
+{
+	const char *at = strrchr(address, '@');
+
+	return at == NULL ? NULL : conf_ou_of_domain(our_conf, at + 1);
+}
+
+bool
+auth_setup_serves(const struct auth_source *s, const char *principal)
+{
+	return auth_source_serves(s, ou_of_address(principal));
+}
+
 void
 auth_setup_name(const struct conf_listener *l, const char *login, struct auth_run *r)
 {
-	char *at;
-
 	(void)str_copy(r->check.login, sizeof(r->check.login), login);
-	r->ou = NULL;
 	if (policy_principal(our_conf, l, login, r->check.address) == -1)
 		r->check.address[0] = '\0';
-	else if ((at = strrchr(r->check.address, '@')) != NULL)
-		r->ou = conf_ou_of_domain(our_conf, at + 1);
+	r->ou = ou_of_address(r->check.address);
 }
 
 static int

@@ -22,6 +22,9 @@ const struct auth_cache_stats *auth_setup_cache(void); /* NULL: no flow has a ca
 /* Who is asked for: fills the names of check, and ou. */
 void auth_setup_name(const struct conf_listener *, const char *login, struct auth_run *);
 
+/* S16: may that backend speak for this principal? For names that only the backend knew. */
+bool auth_setup_serves(const struct auth_source *, const char *principal);
+
 /* Lets backends look whether their files changed; on_file hands on what was opened. */
 void auth_setup_tick(void (*want_file)(const char *path));
 void auth_setup_on_file(const char *path, int fd, int error); /* takes fd */

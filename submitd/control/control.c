@@ -129,16 +129,37 @@ explain(struct control_client *c)
 	control_client_end(c, rc == -1 ? 2 : rc, rc == -1 ? err : NULL);
 }
 
-static void
-client_request(struct control_client *c, struct span line)
+static const char *
+json_text(const struct control_client *c, const char *key)
 {
-	char err[256];
+	const char *s = json_string_value(json_object_get(c->req.json, key));
 
-	if (control_request_parse(line, &c->req, err, sizeof(err)) == -1) {
-		control_client_end(c, 2, err);
-		return;
-	}
-	control_request_set_user(&c->req, c->uid);
+	return s == NULL ? "" : s;
+}
+
+/* A password is tried: it goes on as the secret of a message of its own. */
+static void
+ask_auth(struct control_client *c)
+{
+	struct ipc_peer *p = ipc_role_peer(ROLE_AUTH, 0);
+	const char *ip = json_text(c, "ip");
+	struct ipc_auth_test m = {.request = c->id,
+	    .listener = span_of(json_text(c, "listener")),
+	    .login = span_of(json_text(c, "login")),
+	    .password = buf_span(&c->secret)};
+
+	if (net_addr_parse_ip(span_of(ip[0] == '\0' ? "127.0.0.1" : ip), &m.client) == -1)
+		control_client_end(c, 2, "\"ip\" is no address");
+	else if (p == NULL || ipc_send_auth_test(p, -1, &m) == -1)
+		control_client_end(c, 1, "the auth process is not running just now; ask again");
+	else
+		control_client_wait_for(c, p);
+	buf_wipe(&c->secret);
+}
+
+static void
+client_begin(struct control_client *c)
+{
 	c->id = ++last_id;
 	ev_timer_set(&c->timer, CONTROL_ANSWER_MS, control_client_on_timer, c);
 	if (c->req.command->changes)
@@ -159,7 +180,43 @@ client_request(struct control_client *c, struct span line)
 	case CONTROL_TO_SELF:
 		explain(c);
 		return;
+	case CONTROL_TO_AUTH:
+		ask_auth(c);
+		return;
 	}
+}
+
+static void
+client_request(struct control_client *c, struct span line)
+{
+	char err[256];
+
+	if (control_request_parse(line, &c->req, err, sizeof(err)) == -1) {
+		control_client_end(c, 2, err);
+		return;
+	}
+	control_request_set_user(&c->req, c->uid);
+	if (c->req.secret_size == 0)
+		client_begin(c);
+	else if (!control_socket_is_owner(c->uid))
+		control_client_end(
+		    c, 1, "only root and the owner of the service may try passwords");
+	else
+		buf_reserve(&c->secret, c->req.secret_size); /* growing would leave copies */
+}
+
+/* The octets behind the line. They stand in the buffer that all clients share: wiped at once. */
+static void
+take_secret(struct control_client *c, const uint8_t *p, size_t n)
+{
+	size_t want = c->req.secret_size - buf_len(&c->secret);
+	bool open = c->id == 0 && !c->finished;
+
+	if (open)
+		buf_add(&c->secret, p, n < want ? n : want);
+	explicit_bzero((void *)(uintptr_t)p, n);
+	if (open && n >= want)
+		client_begin(c);
 }
 
 /* ---- the socket --------------------------------------------------------------------------------
@@ -171,6 +228,10 @@ on_data(void *arg, const uint8_t *p, size_t n)
 	struct control_client *c = arg;
 	const uint8_t *nl;
 
+	if (c->req.secret_size != 0) {
+		take_secret(c, p, n);
+		return n;
+	}
 	if (c->id != 0 || c->finished)
 		return n; /* one request per connection */
 	nl = memchr(p, '\n', n);
@@ -181,6 +242,8 @@ on_data(void *arg, const uint8_t *p, size_t n)
 		return n;
 	}
 	client_request(c, (struct span){(const char *)p, (size_t)(nl - p)});
+	if (c->req.secret_size != 0)
+		take_secret(c, nl + 1, (size_t)(p + n - nl - 1));
 	return n;
 }
 

@@ -24,15 +24,23 @@ enum control_target {
 	CONTROL_TO_SUPERVISOR = 2, /* reload, state */
 	CONTROL_TO_SELF = 3,       /* explain */
 	CONTROL_TO_LEDGER = 4,
+	CONTROL_TO_AUTH = 5, /* auth.test: a secret follows the line */
 };
 struct control_command {
 	const char *name;
 	enum control_target target;
 	bool changes; /* logged and audited */
 };
+#define CONTROL_MAX_SECRET 1024u
 struct control_request {
 	const struct control_command *command;
 	json_t *json; /* owned */
+	/*
+	 * Octets that follow the line, as its member "secret" says, which is taken out of json;
+	 * 0: none. Only root and the owner of the service may send them. They never go through
+	 * JSON, which would copy them.
+	 */
+	size_t secret_size;
 };
 /* One line without its newline. -1 with a text for the person. */
 int control_request_parse(struct span line, struct control_request *, char *err, size_t errsize);
@@ -48,5 +56,6 @@ void control_end_line(struct buf *out, int status, const char *error);
 int control_socket_open(const struct conf *, char *err, size_t errsize);
 /* 0: this peer may ask; -1: not. */
 int control_socket_check_peer(int fd, uid_t *uid);
+bool control_socket_is_owner(uid_t); /* root, or who started the service */
 
 #endif

@@ -22,6 +22,7 @@ control_client_free(struct control_client *c)
 	control_n_clients--;
 	ev_timer_clear(&c->timer);
 	control_request_clear(&c->req);
+	buf_wipe(&c->secret);
 	free(c);
 }
 

@@ -16,6 +16,7 @@ struct control_client {
 	uid_t uid;
 	uint64_t id; /* of the request, unique in this process; 0: none yet */
 	struct control_request req;
+	struct buf secret; /* what came of the octets behind the line */
 	struct ev_timer timer;
 	struct ipc_peer *waits[CONTROL_MAX_WAITS]; /* peers that owe an answer */
 	size_t n_waits;

@@ -28,6 +28,7 @@ static const struct control_command commands[] = {
     {"explain", CONTROL_TO_SELF, false},
     {"reload", CONTROL_TO_SUPERVISOR, true},
     {"state", CONTROL_TO_SUPERVISOR, false},
+    {"auth.test", CONTROL_TO_AUTH, true},
 };
 
 static const struct control_command *
@@ -59,6 +60,51 @@ check_bare(const struct control_request *r, char *err, size_t errsize)
 	return 0;
 }
 
+static bool
+is_text(const json_t *o, const char *key, size_t max, bool needed)
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (v == NULL)
+		return !needed;
+	return json_is_string(v) && json_string_length(v) <= max &&
+	       (!needed || json_string_length(v) > 0) &&
+	       !str_has_control((struct span){json_string_value(v), json_string_length(v)});
+}
+
+/* One login to try: everything but the password. */
+static int
+check_test(struct control_request *r, char *err, size_t errsize)
+{
+	const json_t *secret = json_object_get(r->json, "secret");
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(r->json, key, value)
+	{
+		if (strcmp(key, "cmd") != 0 && strcmp(key, "user") != 0 &&
+		    strcmp(key, "login") != 0 && strcmp(key, "listener") != 0 &&
+		    strcmp(key, "ip") != 0 && strcmp(key, "secret") != 0) {
+			(void)str_printf(
+			    err, errsize, "%s does not know \"%.40s\"", r->command->name, key);
+			return -1;
+		}
+	}
+	if (!is_text(r->json, "login", 255, true) || !is_text(r->json, "listener", 255, false) ||
+	    !is_text(r->json, "ip", 64, false)) {
+		(void)str_copy(err, errsize, "\"login\", \"listener\" and \"ip\" are short texts");
+		return -1;
+	}
+	if (!json_is_integer(secret) || json_integer_value(secret) < 1 ||
+	    json_integer_value(secret) > CONTROL_MAX_SECRET) {
+		(void)str_printf(err, errsize, "a password has 1 to %u octets", CONTROL_MAX_SECRET);
+		return -1;
+	}
+	r->secret_size = (size_t)json_integer_value(secret);
+	(void)json_object_del(r->json, "secret"); /* its length is nobody's business */
+	return 0;
+}
+
 static int
 check_object(struct control_request *r, char *err, size_t errsize)
 {
@@ -80,7 +126,8 @@ check_object(struct control_request *r, char *err, size_t errsize)
 		(void)str_copy(err, errsize, "\"user\" must be a short text");
 		return -1;
 	}
-	return check_bare(r, err, errsize);
+	return r->command->target == CONTROL_TO_AUTH ? check_test(r, err, errsize)
+	                                             : check_bare(r, err, errsize);
 }
 
 int

@@ -144,6 +144,12 @@ peer_in_group(int fd, gid_t primary)
 	return false;
 }
 
+bool
+control_socket_is_owner(uid_t uid)
+{
+	return uid == 0 || uid == owner;
+}
+
 int
 control_socket_check_peer(int fd, uid_t *uid)
 {

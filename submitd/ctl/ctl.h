@@ -2,6 +2,7 @@
 #ifndef SUBMITD_CTL_CTL_H
 #define SUBMITD_CTL_CTL_H
 
+#include "base/secret.h"
 #include "conf/conf.h"
 
 #include <stdbool.h>
@@ -44,6 +45,7 @@ int ctl_reload(struct ctl *, int argc, char **argv);
 int ctl_explain(struct ctl *, int argc, char **argv);
 int ctl_account(struct ctl *, int argc, char **argv);
 int ctl_passwd(struct ctl *, int argc, char **argv);
+int ctl_auth_test(struct ctl *, int argc, char **argv);
 
 /* ---- ctl_util.c ---- */
 /* "submitctl: …" to stderr. */
@@ -73,8 +75,18 @@ const char *ctl_user(void);
 /* Sends the request (taken); row for each object before the last. Exit code; errors are printed. */
 typedef void ctl_row_fn(void *arg, const json_t *row);
 int ctl_request(struct ctl *, json_t *request, ctl_row_fn *row, void *arg);
+/* The same with octets behind the request, which says their number in "secret". */
+int ctl_request_secret(
+    struct ctl *, json_t *request, const struct secret *, ctl_row_fn *row, void *arg);
 /* True where a submitd answers at the socket. */
 bool ctl_daemon_is_up(struct ctl *);
+
+/* ---- ctl_secret.c: passwords from people; never an argument, never printed ---- */
+#define CTL_SECRET_MAX 1024u
+/* Up to the end of the line. -1: nothing came. What is longer than the limit is cut behind it. */
+int ctl_secret_read(int fd, struct secret *);
+/* From the terminal on standard input, without echo. -1: no terminal, or nothing came. */
+int ctl_secret_ask(const char *prompt, struct secret *);
 
 /* ---- ctl_table.c ---- */
 #define CTL_TABLE_COLUMNS 12

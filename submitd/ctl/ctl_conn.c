@@ -127,25 +127,37 @@ connect_or_say(struct ctl *ctl)
 }
 
 static int
-send_request(int fd, const json_t *request)
+send_all(int fd, const char *p, size_t n)
 {
-	char *text = json_dumps(request, JSON_COMPACT);
-	size_t n = text == NULL ? 0 : strlen(text), off = 0;
+	size_t off = 0;
 
-	if (text == NULL)
-		return -1;
-	text[n++] = '\n'; /* in the place of the NUL */
 	while (off < n) {
-		ssize_t w = send(fd, text + off, n - off, MSG_NOSIGNAL);
+		ssize_t w = send(fd, p + off, n - off, MSG_NOSIGNAL);
 
 		if (w == -1 && errno == EINTR)
 			continue;
 		if (w == -1)
-			break;
+			return -1;
 		off += (size_t)w;
 	}
+	return 0;
+}
+
+static int
+send_request(int fd, const json_t *request, const struct secret *secret)
+{
+	char *text = json_dumps(request, JSON_COMPACT);
+	size_t n = text == NULL ? 0 : strlen(text);
+	int rc;
+
+	if (text == NULL)
+		return -1;
+	text[n++] = '\n'; /* in the place of the NUL */
+	rc = send_all(fd, text, n);
 	free(text);
-	return off == n ? 0 : -1;
+	if (rc == 0 && secret != NULL)
+		rc = send_all(fd, secret->data, secret->len);
+	return rc;
 }
 
 /* -1: go on. Else the exit code. */
@@ -217,10 +229,17 @@ read_lines(int fd, ctl_row_fn *row, void *arg)
 int
 ctl_request(struct ctl *ctl, json_t *request, ctl_row_fn *row, void *arg)
 {
+	return ctl_request_secret(ctl, request, NULL, row, arg);
+}
+
+int
+ctl_request_secret(
+    struct ctl *ctl, json_t *request, const struct secret *secret, ctl_row_fn *row, void *arg)
+{
 	int fd = connect_or_say(ctl), rc = CTL_FAILED;
 
 	if (fd != -1) {
-		if (send_request(fd, request) == -1 && errno != EPIPE)
+		if (send_request(fd, request, secret) == -1 && errno != EPIPE)
 			ctl_error("the request could not be sent: %s", strerror(errno));
 		else
 			rc = read_lines(fd, row, arg);

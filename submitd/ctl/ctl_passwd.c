@@ -11,78 +11,27 @@
 #include "base/str.h"
 #include "ctl/ctl_passwd_hash.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
 #define PASSWORD_MAX CTL_PASSWORD_MAX
 
-/* Up to the end of the line. -1: end of file at once, or too long. */
-static int
-read_line(int fd, char line[PASSWORD_MAX + 2])
-{
-	size_t n = 0;
-	bool any = false;
-	char c;
-
-	for (;;) {
-		ssize_t r = read(fd, &c, 1);
-
-		if (r == -1 && errno == EINTR)
-			continue;
-		if (r <= 0 || c == '\n')
-			break;
-		any = true;
-		if (n <= PASSWORD_MAX)
-			line[n++] = c;
-	}
-	if (n > 0 && line[n - 1] == '\r')
-		n--;
-	line[n > PASSWORD_MAX ? PASSWORD_MAX + 1 : n] = '\0';
-	c = 0;
-	return any ? 0 : -1;
-}
-
-static int
-ask(int fd, const char *prompt, char line[PASSWORD_MAX + 2])
-{
-	struct termios old, quiet;
-	int rc;
-
-	(void)fputs(prompt, stderr);
-	if (tcgetattr(fd, &old) == -1)
-		return -1;
-	quiet = old;
-	quiet.c_lflag &= ~(tcflag_t)ECHO;
-	if (tcsetattr(fd, TCSAFLUSH, &quiet) == -1)
-		return -1;
-	rc = read_line(fd, line);
-	(void)tcsetattr(fd, TCSAFLUSH, &old);
-	(void)fputc('\n', stderr);
-	return rc;
-}
-
 /* What AUTH would refuse before any backend sees it is refused here too (P3). */
 static const char *
-check_password(const char *p)
+check_password(struct span s)
 {
-	size_t n = strlen(p);
-	struct span s = {p, n};
-
-	if (n == 0)
+	if (s.n == 0)
 		return "an empty password is not possible";
-	if (n > PASSWORD_MAX)
+	if (s.n > PASSWORD_MAX)
 		return "the password is longer than 511 octets";
 	if (!utf8_valid(s))
 		return "the password is not UTF-8";
 	if (str_has_control(s))
 		return "the password holds control characters";
-	if (span_trim(s).n != n)
+	if (span_trim(s).n != s.n)
 		return "blanks at the edges of a password get lost on the way; leave them out";
 	return NULL;
 }
@@ -90,23 +39,23 @@ check_password(const char *p)
 static int
 get_password(struct secret *out)
 {
-	char first[PASSWORD_MAX + 2] = "", second[PASSWORD_MAX + 2] = "";
+	struct secret first = {0}, second = {0};
 	const char *why = NULL;
 
 	if (isatty(STDIN_FILENO) != 1) {
-		if (read_line(STDIN_FILENO, first) == -1)
+		if (ctl_secret_read(STDIN_FILENO, &first) == -1)
 			why = "there is no password on standard input";
-	} else if (ask(STDIN_FILENO, "New password: ", first) == -1 ||
-		   ask(STDIN_FILENO, "Again: ", second) == -1) {
+	} else if (ctl_secret_ask("New password: ", &first) == -1 ||
+		   ctl_secret_ask("Again: ", &second) == -1) {
 		why = "no password was given";
-	} else if (strcmp(first, second) != 0) {
+	} else if (!secret_equal(&first, &second)) {
 		why = "the two passwords differ; nothing was changed";
 	}
 	if (why == NULL)
-		why = check_password(first);
+		why = check_password((struct span){first.data, first.len});
 	if (why == NULL) {
 		/* as the server does before it looks the hash up (RFC 4013) */
-		secret_set(out, first, strlen(first));
+		secret_set(out, first.data, first.len);
 		if (saslprep_secret(out, PASSWORD_MAX) == -1)
 			why = "the password holds characters that SASLprep (RFC 4013) refuses, "
 			      "or gets too long by it";
@@ -118,8 +67,8 @@ get_password(struct secret *out)
 		secret_clear(out);
 		ctl_error("%s", why);
 	}
-	explicit_bzero(first, sizeof(first));
-	explicit_bzero(second, sizeof(second));
+	secret_clear(&first);
+	secret_clear(&second);
 	return why == NULL ? 0 : -1;
 }
 

@@ -51,6 +51,12 @@ static const struct ctl_command commands[] = {
 	"  --limit N                at most so many (default 1000)\n"
 	"  KEY                      an address, a network (/24, /64) or a user name\n"
 	"  --all                    forget all failures and lock-outs\n"},
+    {"auth-test", ctl_auth_test, "[--listener L] [--ip A] [--password-stdin] USER",
+	"try a login: what each backend of the chain says, and what follows",
+	"  The password is asked for, or read from standard input with --password-stdin;\n"
+	"  never from the command line. Only root and the owner of the service may.\n"
+	"  --listener NAME          needed where listeners differ in flow or default_domain\n"
+	"  --ip ADDRESS             as if from there (127.0.0.1)\n"},
     {"stats", ctl_stats, "", "counters of every process", NULL},
     {"state", ctl_state, "", "the processes of the service", NULL},
     {"reload", ctl_reload, "", "read the configuration again; exit 1 when it is refused", NULL},
@@ -103,7 +109,7 @@ usage(FILE *f)
 {
 	(void)fputs("usage: submitctl [-f FILE] [--socket PATH] [--json] COMMAND …\n\n", f);
 	for (size_t i = 0; i < N_COMMANDS; i++)
-		(void)fprintf(f, "  %-8s  %s\n", commands[i].name, commands[i].summary);
+		(void)fprintf(f, "  %-9s  %s\n", commands[i].name, commands[i].summary);
 	(void)fputs(
 	    "\nsubmitctl COMMAND --help tells more. Exit codes: 0 done, 1 refused or failed, "
 	    "2 usage.\n",

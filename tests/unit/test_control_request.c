@@ -30,6 +30,17 @@ static const struct {
     {"{\"cmd\":\"nope\"}", "no request"},
     {"{\"cmd\":7}", "needs"},
     {"{}", "needs"},
+    {"{\"cmd\":\"auth.test\",\"login\":\"a\",\"secret\":1}", NULL},
+    {"{\"cmd\":\"auth.test\",\"login\":\"a\",\"secret\":1024,\"ip\":\"::1\"}", NULL},
+    {"{\"cmd\":\"auth.test\",\"login\":\"a\",\"secret\":1025}", "1 to 1024 octets"},
+    {"{\"cmd\":\"auth.test\",\"login\":\"a\",\"secret\":0}", "1 to 1024 octets"},
+    {"{\"cmd\":\"auth.test\",\"login\":\"a\",\"secret\":-1}", "1 to 1024 octets"},
+    {"{\"cmd\":\"auth.test\",\"login\":\"a\",\"secret\":\"x\"}", "1 to 1024 octets"},
+    {"{\"cmd\":\"auth.test\",\"login\":\"a\"}", "1 to 1024 octets"},
+    {"{\"cmd\":\"auth.test\",\"secret\":1}", "short texts"},
+    {"{\"cmd\":\"auth.test\",\"login\":\"a\\n\",\"secret\":1}", "short texts"},
+    {"{\"cmd\":\"auth.test\",\"login\":\"a\",\"secret\":1,\"listener\":7}", "short texts"},
+    {"{\"cmd\":\"auth.test\",\"login\":\"a\",\"secret\":1,\"password\":\"x\"}", "does not know"},
     {"[]", "another type"},
     {"", "no JSON object"},
     {"{\"cmd\":\"state\"", "no JSON object"},
@@ -82,6 +93,26 @@ test_user(void **state)
 	}
 }
 
+/* How long a password is stands in no log: what is logged of a request is its object. */
+static void
+test_secret(void **state)
+{
+	struct control_request r = {0};
+	char err[256], *json;
+
+	(void)state;
+	assert_int_equal(
+	    control_request_parse(span_of("{\"cmd\":\"auth.test\",\"login\":\"a\",\"secret\":17}"),
+		&r, err, sizeof(err)),
+	    0);
+	assert_true(r.command->changes);
+	assert_int_equal(r.secret_size, 17);
+	json = json_dumps(r.json, JSON_COMPACT);
+	assert_string_equal(json, "{\"cmd\":\"auth.test\",\"login\":\"a\"}");
+	free(json);
+	control_request_clear(&r);
+}
+
 static void
 test_end_line(void **state)
 {
@@ -103,6 +134,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_requests),
 	    cmocka_unit_test(test_user),
+	    cmocka_unit_test(test_secret),
 	    cmocka_unit_test(test_end_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef SUBMITD_AUTH_TEST_H
+#define SUBMITD_AUTH_TEST_H
+
+#include "conf/conf.h"
+#include "ipc/ipc.h"
+
+/*
+ * `submitctl auth-test` (C2): one login by an operator, shown backend by backend. It
+ * asks the rules and the real chain, past breakers and cache, and is no login: it
+ * is in no counter of failures and lets nobody in. Answers are rows of CTL_RES.
+ */
+#define AUTH_TESTS_MAX 16u /* at a time */
+
+/* -1: the message is bad. */
+int auth_test_start(const struct conf *, struct ipc_peer *control, const struct ipc_auth_test *);
+void auth_test_cancel(const struct ipc_peer *control, uint64_t request);
+void auth_test_peer_down(const struct ipc_peer *control);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * submitctl auth-test: one login through the real chain, backend by backend (C2).
+ * The password comes from a person and goes behind the request as it is; it is
+ * wiped as soon as it is sent.
+ */
+#include "ctl/ctl.h"
+
+#include "base/str.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct options {
+	const char *listener, *ip;
+	bool from_stdin;
+};
+
+static void
+line(const char *what, const char *text)
+{
+	if (text[0] == '\0')
+		return;
+	(void)printf("%-10s ", what);
+	ctl_print_clean(text);
+	(void)putchar('\n');
+}
+
+static void
+print_breaker(const json_t *row)
+{
+	const char *state = ctl_text(row, "breaker");
+
+	if (state[0] == '\0' || strcmp(state, "closed") == 0)
+		return;
+	(void)printf("    breaker %s: ", state);
+	if (json_is_true(json_object_get(row, "breaker_lets_through")))
+		(void)puts("a login would be let through to try it");
+	else if (ctl_int(row, "breaker_left_ms", 0) > 0)
+		(void)printf("a login would not ask it, for another %lld ms\n",
+		    (long long)ctl_int(row, "breaker_left_ms", 0));
+	else
+		(void)puts("a login would not ask it: another one is trying it just now");
+}
+
+static void
+print_backend(const json_t *row)
+{
+	const json_t *said;
+	char ms[40] = "";
+	size_t i;
+
+	(void)printf("%-16s ", ctl_text(row, "backend"));
+	if (ctl_text(row, "not_asked")[0] != '\0') {
+		(void)printf("not asked: ");
+		ctl_print_clean(ctl_text(row, "not_asked"));
+		(void)putchar('\n');
+		print_breaker(row);
+		return;
+	}
+	(void)str_printf(ms, sizeof(ms), "%s ms", ctl_text(row, "ms"));
+	(void)printf("%-12s %9s  ", ctl_text(row, "verdict"), ms);
+	ctl_print_clean(ctl_text(row, "reason"));
+	(void)putchar('\n');
+	if (ctl_text(row, "tls")[0] != '\0') {
+		(void)printf("    TLS ");
+		ctl_print_clean(ctl_text(row, "tls"));
+		(void)putchar('\n');
+	}
+	print_breaker(row);
+	json_array_foreach(json_object_get(row, "trace"), i, said)
+	{
+		(void)printf("    | ");
+		ctl_print_clean(json_string_value(said));
+		(void)putchar('\n');
+	}
+}
+
+static void
+print_result(const json_t *row)
+{
+	const json_t *own;
+	size_t i;
+
+	(void)putchar('\n');
+	(void)printf(
+	    "listener   %s, client %s\n", ctl_text(row, "listener"), ctl_text(row, "client"));
+	line("name", ctl_text(row, "login"));
+	line("completed", ctl_text(row, "address"));
+	line("its ou", ctl_text(row, "name_ou"));
+	if (ctl_text(row, "rule")[0] != '\0') {
+		(void)printf("rule       %s %s", ctl_text(row, "rule"), ctl_text(row, "rule_name"));
+		if (ctl_text(row, "rule_line")[0] != '\0')
+			(void)printf(
+			    "  %s:%s", ctl_text(row, "rule_file"), ctl_text(row, "rule_line"));
+		(void)putchar('\n');
+		line("", ctl_text(row, "rule_note"));
+	}
+	line("principal", ctl_text(row, "principal"));
+	line("ou", ctl_text(row, "ou"));
+	json_array_foreach(json_object_get(row, "own"), i, own)
+	    line(i == 0 ? "own" : "", json_string_value(own));
+	line("decided by", ctl_text(row, "decided_by"));
+	line("verdict", ctl_text(row, "verdict"));
+	line("reason", ctl_text(row, "reason"));
+	(void)printf("reply      %s %s ", ctl_text(row, "code"), ctl_text(row, "esc"));
+	ctl_print_clean(ctl_text(row, "text"));
+	(void)putchar('\n');
+}
+
+static void
+row(void *arg, const json_t *o)
+{
+	const struct ctl *ctl = arg;
+
+	if (ctl->json)
+		ctl_print_json(o);
+	else if (json_is_true(json_object_get(o, "result")))
+		print_result(o);
+	else
+		print_backend(o);
+	(void)fflush(stdout);
+}
+
+/* 0: go on; -1: help was printed; else an exit code. */
+static int
+read_options(struct ctl *ctl, int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {{"listener", required_argument, NULL, 'l'},
+	    {"ip", required_argument, NULL, 'i'}, {"password-stdin", no_argument, NULL, 'p'},
+	    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	int ch;
+
+	optind = 0;
+	while ((ch = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+		switch (ch) {
+		case 'l':
+			o->listener = optarg;
+			break;
+		case 'i':
+			o->ip = optarg;
+			break;
+		case 'p':
+			o->from_stdin = true;
+			break;
+		case 'j':
+			ctl->json = true;
+			break;
+		case 'h':
+			ctl_print_help(ctl_command_find("auth-test"));
+			return -1;
+		default:
+			return CTL_USAGE;
+		}
+	}
+	if (argc - optind != 1 || argv[optind][0] == '\0') {
+		ctl_error("auth-test needs one USER; see submitctl auth-test --help");
+		return CTL_USAGE;
+	}
+	if (!o->from_stdin && isatty(STDIN_FILENO) != 1) {
+		ctl_error("standard input is no terminal to ask for the password: use "
+			  "--password-stdin");
+		return CTL_USAGE;
+	}
+	return 0;
+}
+
+int
+ctl_auth_test(struct ctl *ctl, int argc, char **argv)
+{
+	struct options o = {NULL, NULL, false};
+	struct secret password = {0};
+	json_t *req;
+	int rc = read_options(ctl, argc, argv, &o);
+
+	if (rc != 0)
+		return rc == -1 ? CTL_OK : rc;
+	if ((o.from_stdin ? ctl_secret_read(STDIN_FILENO, &password)
+			  : ctl_secret_ask("Password: ", &password)) == -1 ||
+	    password.len == 0 || password.len > CTL_SECRET_MAX) {
+		secret_clear(&password);
+		ctl_error("a password has 1 to %u octets", CTL_SECRET_MAX);
+		return CTL_USAGE;
+	}
+	req = json_pack("{s:s,s:s,s:s,s:I}", "cmd", "auth.test", "login", argv[optind], "user",
+	    ctl_user(), "secret", (json_int_t)password.len);
+	if (req == NULL) { /* the one argument that may be no UTF-8 */
+		secret_clear(&password);
+		ctl_error("the name is not UTF-8");
+		return CTL_USAGE;
+	}
+	if (o.listener != NULL)
+		json_object_set_new(req, "listener", json_string(o.listener));
+	if (o.ip != NULL)
+		json_object_set_new(req, "ip", json_string(o.ip));
+	rc = ctl_request_secret(ctl, req, &password, row, ctl);
+	secret_clear(&password);
+	return rc;
+}
