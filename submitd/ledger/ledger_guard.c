@@ -316,7 +316,8 @@ ledger_guard_stats(struct buf *out)
 	    s->evicted);
 	buf_addf(out,
 	    ",\"addresses\":%zu,\"networks\":%zu,\"users\":%zu,\"known\":%zu,\"locked_now\":%zu"
-	    ",\"under_way\":%zu,\"waiting\":%zu,\"failing\":%s}",
+	    ",\"under_way\":%zu,\"waiting\":%zu,\"unwritten\":%s,\"failing\":%s}",
 	    s->rows[GUARD_ADDRESS], s->rows[GUARD_NETWORK], s->rows[GUARD_USER],
-	    s->rows[GUARD_PAIR], s->locked_now, n_held, n_waiting, failing ? "true" : "false");
+	    s->rows[GUARD_PAIR], s->locked_now, n_held, n_waiting,
+	    guard_is_dirty(guard) ? "true" : "false", failing ? "true" : "false");
 }
