@@ -14,6 +14,7 @@
 
 struct output {
 	struct ctl *ctl;
+	struct buf own; /* of all --own, with commas */
 	char stage[16];
 };
 
@@ -21,6 +22,7 @@ enum {
 	OPT_LISTENER = 256,
 	OPT_IP,
 	OPT_AUTH,
+	OPT_OWN,
 	OPT_HELO,
 	OPT_TLS,
 	OPT_NO_TLS,
@@ -36,6 +38,7 @@ static const struct option longs[] = {
     {"listener", required_argument, NULL, OPT_LISTENER},
     {"ip", required_argument, NULL, OPT_IP},
     {"auth", required_argument, NULL, OPT_AUTH},
+    {"own", required_argument, NULL, OPT_OWN},
     {"helo", required_argument, NULL, OPT_HELO},
     {"tls", required_argument, NULL, OPT_TLS},
     {"no-tls", no_argument, NULL, OPT_NO_TLS},
@@ -178,6 +181,7 @@ run_remote(struct ctl *ctl, const struct explain_request *q, struct output *o)
 	add(req, "listener", q->listener);
 	add(req, "ip", q->ip);
 	add(req, "auth", q->auth);
+	add(req, "own", q->own);
 	add(req, "helo", q->helo);
 	add(req, "tls", q->tls);
 	add(req, "from", q->from);
@@ -194,8 +198,9 @@ run_remote(struct ctl *ctl, const struct explain_request *q, struct output *o)
 
 /* 0: go on; -1: help was printed; else an exit code. */
 static int
-read_options(struct ctl *ctl, int argc, char **argv, struct explain_request *q)
+read_options(struct output *o, int argc, char **argv, struct explain_request *q)
 {
+	struct ctl *ctl = o->ctl;
 	int ch;
 
 	optind = 0;
@@ -209,6 +214,11 @@ read_options(struct ctl *ctl, int argc, char **argv, struct explain_request *q)
 			break;
 		case OPT_AUTH:
 			q->auth = optarg;
+			break;
+		case OPT_OWN:
+			if (buf_len(&o->own) > 0)
+				buf_add_byte(&o->own, ',');
+			buf_add_str(&o->own, optarg);
 			break;
 		case OPT_HELO:
 			q->helo = optarg;
@@ -248,12 +258,11 @@ read_options(struct ctl *ctl, int argc, char **argv, struct explain_request *q)
 	return 0;
 }
 
-int
-ctl_explain(struct ctl *ctl, int argc, char **argv)
+static int
+explain(struct output *o, int argc, char **argv)
 {
 	struct explain_request q = {0};
-	struct output o = {.ctl = ctl};
-	int rc = read_options(ctl, argc, argv, &q);
+	int rc = read_options(o, argc, argv, &q);
 
 	if (rc != 0)
 		return rc == -1 ? CTL_OK : rc;
@@ -267,7 +276,19 @@ ctl_explain(struct ctl *ctl, int argc, char **argv)
 		ctl_error("--tls and --no-tls exclude each other");
 		return CTL_USAGE;
 	}
-	if (ctl->conf_path != NULL || !ctl_daemon_is_up(ctl))
-		return run_local(ctl, &q, &o);
-	return run_remote(ctl, &q, &o);
+	if (buf_len(&o->own) > 0)
+		q.own = buf_cstr(&o->own);
+	if (o->ctl->conf_path != NULL || !ctl_daemon_is_up(o->ctl))
+		return run_local(o->ctl, &q, o);
+	return run_remote(o->ctl, &q, o);
+}
+
+int
+ctl_explain(struct ctl *ctl, int argc, char **argv)
+{
+	struct output o = {.ctl = ctl};
+	int rc = explain(&o, argc, argv);
+
+	buf_clear(&o.own);
+	return rc;
 }

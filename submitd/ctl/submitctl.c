@@ -35,11 +35,14 @@ static const struct ctl_command commands[] = {
 	"                           configured ones and their rotated .1, .2, …\n"
 	"  --limit N                show the newest N messages that match (default 20)\n"},
     {"explain", ctl_explain,
-	"[--listener L] [--ip A] [--auth USER] [--helo H] [--tls VERSION | --no-tls]\n"
+	"[--listener L] [--ip A] [--auth USER [--own A]...] [--helo H]\n"
+	"[--tls VERSION | --no-tls]\n"
 	"--from F --rcpt R [--header-from X] [--size N]",
 	"what would happen to a message, rule by rule, and why",
 	"  --listener NAME          needed where there are several\n"
 	"  --auth USER              as if this user had logged in\n"
+	"  --own ADDRESS            as if the backend had said that this is one of the user's\n"
+	"                           addresses too; may be given several times\n"
 	"  --from ADDRESS           envelope sender; \"<>\" is the empty one\n"
 	"  --header-from A,B        addresses of From and Sender; the envelope sender by "
 	"default\n"},

@@ -21,6 +21,7 @@ struct run {
 	struct facts facts;
 	struct policy_result result;
 	char principal[ADDR_TEXT];
+	struct buf own; /* each with its NUL */
 	const struct conf_domain *domain;
 	const struct conf_transport *transport;
 	bool internal;
@@ -37,6 +38,7 @@ static const struct {
     {"listener", offsetof(struct explain_request, listener)},
     {"ip", offsetof(struct explain_request, ip)},
     {"auth", offsetof(struct explain_request, auth)},
+    {"own", offsetof(struct explain_request, own)},
     {"helo", offsetof(struct explain_request, helo)},
     {"tls", offsetof(struct explain_request, tls)},
     {"from", offsetof(struct explain_request, from)},
@@ -174,6 +176,29 @@ read_header_from(struct run *r, char *err, size_t errsize)
 	return 0;
 }
 
+/* As a directory would give them with the login (C8). */
+static int
+read_own(struct run *r, char *err, size_t errsize)
+{
+	struct span rest = span_of(r->req->own);
+	char text[ADDR_TEXT];
+	struct addr a;
+
+	if (r->req->own == NULL)
+		return 0;
+	if (r->req->auth == NULL) {
+		(void)str_copy(err, errsize, "own goes with auth: say who has these addresses");
+		return -1;
+	}
+	while (rest.p != NULL) {
+		if (read_addr(r->listener, "own", span_cut(&rest, ','), &a, err, errsize) == -1)
+			return -1;
+		addr_format(&a, text);
+		buf_add(&r->own, text, strlen(text) + 1);
+	}
+	return 0;
+}
+
 static int
 read_question(struct run *r, char *err, size_t errsize)
 {
@@ -208,6 +233,8 @@ read_question(struct run *r, char *err, size_t errsize)
 	if (read_addr(r->listener, "rcpt", span_of(q->rcpt), &f->rcpt, err, errsize) == -1)
 		return -1;
 	f->size = q->size;
+	if (read_own(r, err, errsize) == -1)
+		return -1;
 	if (q->header_from != NULL)
 		return read_header_from(r, err, errsize);
 	return 0;
@@ -368,6 +395,7 @@ log_in(struct run *r)
 	remark_login(r);
 	r->facts.authenticated = true;
 	r->facts.principal = r->principal;
+	r->facts.own = buf_span(&r->own);
 	ou = policy_principal_ou(r->conf, r->principal);
 	r->facts.principal_ou = ou == NULL ? NULL : ou->title;
 	return true;
@@ -410,6 +438,7 @@ explain_run(const struct conf *conf, const struct explain_request *req, explain_
 		rc = run_stages(r, err, errsize);
 	policy_result_clear(&r->result);
 	json_decref(r->remarks);
+	buf_clear(&r->own);
 	free(r);
 	return rc;
 }

@@ -15,6 +15,7 @@ struct explain_request {
 	const char *listener; /* may be NULL where there is only one */
 	const char *ip;
 	const char *auth; /* AUTH name; the password is taken to be right */
+	const char *own;  /* comma separated: what its backend would say it may send as, too */
 	const char *helo;
 	const char *tls; /* "TLSv1.3"; NULL: as the listener offers */
 	bool no_tls;

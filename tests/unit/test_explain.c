@@ -89,6 +89,13 @@ static const struct {
 	 0, "connect auth mail rcpt data ", "250 2.0.0", "", "any"},
 	{"{'auth':'alice','from':'alice@hq.example','rcpt':'x@gmail.example','header_from':'alice@hq.example, ceo@hq.example'}",
 	 1, "connect auth mail rcpt data ", "550 5.7.1", "C8", ""},
+	/* C8: addresses that a backend gave with the login */
+	{"{'auth':'alice','own':'sales@hq.example, bob','from':'bob@hq.example','rcpt':'x@gmail.example'}",
+	 0, "connect auth mail rcpt data ", "250 2.0.0", "", "any"},
+	{"{'auth':'alice','own':'sales@hq.example','from':'SALES@hq.example','rcpt':'x@gmail.example','header_from':'alice@hq.example'}",
+	 0, "connect auth mail rcpt data ", "250 2.0.0", "", "any"},
+	{"{'auth':'alice','own':'sales@hq.example','from':'bob@hq.example','rcpt':'x@gmail.example'}",
+	 1, "connect auth mail ", "550 5.7.1", "S11", ""},
 	{"{'auth':'alice','from':'alice@hq.example','rcpt':'x@gmail.example','size':99999999999}",
 	 1, "connect auth mail ", "552 5.3.4", "P7", ""},
 };
@@ -97,6 +104,8 @@ static const char *const bad[] = {
 	"{'from':'a@b.example','rcpt':'<>'}", "{'from':'a@b.example','rcpt':'a@b.example','ip':'1.2.3'}",
 	"{'from':'a@b.example','rcpt':'a@b.example','listener':'nope'}",
 	"{'from':'a@b.example','rcpt':'a@b.example','header_from':'x y'}",
+	"{'from':'a@b.example','rcpt':'a@b.example','own':'a@b.example'}",
+	"{'auth':'a','from':'a@b.example','rcpt':'a@b.example','own':'a b'}",
 	"{'from':'a@b.example','rcpt':'a@b.example','extra':1}", "{'from':7,'rcpt':'a@b.example'}",
 	"{'from':'a@b.example','rcpt':'a@b.example','size':-1}", "{'from':'a\\nb','rcpt':'a@b.example'}",
 };

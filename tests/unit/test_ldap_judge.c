@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: ISC */
+/* What the answers of directories mean (S17, S43, C2): only an explicit no is a no. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "authbackends/ldap_judge.h"
+#include "base/list.h"
+#include "base/str.h"
+
+#include <string.h>
+
+#include <ldap.h>
+
+#define AD(code)                                                                                   \
+	"80090308: LdapErr: DSID-0C09044E, comment: AcceptSecurityContext error, data " code       \
+	", v2580"
+
+static const struct {
+	int code, policy;
+	const char *text;
+	enum verdict verdict;
+	bool misconfigured;
+	const char *reason; /* a part */
+} binds[] = {
+    {0, LDAP_POLICY_NONE, "", V_OK, false, ""},
+    {0, PP_changeAfterReset, "", V_PERM, false, "must be changed"},
+    {0, PP_accountLocked, "", V_PERM, false, "locked"},
+    {0, PP_passwordTooShort, "", V_OK, false, ""},
+    {0, LDAP_POLICY_UNREADABLE, "", V_TEMP, false, "cannot be read"},
+    {49, LDAP_POLICY_NONE, "", V_PERM, false, "wrong password"},
+    {49, LDAP_POLICY_UNREADABLE, "", V_PERM, false, "wrong password"},
+    {49, PP_accountLocked, "", V_PERM, false, "the account is locked"},
+    {49, PP_passwordExpired, "", V_PERM, false, "the password has expired"},
+    {49, LDAP_POLICY_NONE, AD("525"), V_PERM, false, "unknown user (AD 525)"},
+    {49, LDAP_POLICY_NONE, AD("52e"), V_PERM, false, "wrong password (AD 52e)"},
+    {49, LDAP_POLICY_NONE, AD("52E"), V_PERM, false, "wrong password (AD 52e)"},
+    {49, LDAP_POLICY_NONE, AD("530"), V_PERM, false, "at this time"},
+    {49, LDAP_POLICY_NONE, AD("531"), V_PERM, false, "this host"},
+    {49, LDAP_POLICY_NONE, AD("532"), V_PERM, false, "password has expired"},
+    {49, LDAP_POLICY_NONE, AD("533"), V_PERM, false, "disabled"},
+    {49, LDAP_POLICY_NONE, AD("701"), V_PERM, false, "account has expired"},
+    {49, LDAP_POLICY_NONE, AD("773"), V_PERM, false, "must be changed"},
+    {49, LDAP_POLICY_NONE, AD("775"), V_PERM, false, "account is locked"},
+    {49, LDAP_POLICY_NONE, AD("999"), V_PERM, false, "wrong password"},
+    {49, LDAP_POLICY_NONE, AD(""), V_PERM, false, "wrong password"},
+    {49, LDAP_POLICY_NONE, AD("77512"), V_PERM, false, "wrong password"},
+    {49, LDAP_POLICY_NONE, ", data 775", V_PERM, false, "wrong password"},
+    /* the text of anything but 49 says nothing */
+    {1, LDAP_POLICY_NONE, AD("775"), V_TEMP, false, "result code 1"},
+    {32, LDAP_POLICY_NONE, "", V_TEMP, true, "result code 32"},
+    {34, LDAP_POLICY_NONE, "", V_TEMP, true, "result code 34"},
+    {50, LDAP_POLICY_NONE, "", V_TEMP, true, "result code 50"},
+    {53, LDAP_POLICY_NONE, "", V_TEMP, true, "result code 53"},
+    {13, LDAP_POLICY_NONE, "", V_TEMP, true, "result code 13"},
+    {48, LDAP_POLICY_NONE, "", V_TEMP, false, "result code 48"},
+    {10, LDAP_POLICY_NONE, "", V_TEMP, false, "result code 10"},
+    {14, LDAP_POLICY_NONE, "", V_TEMP, false, "result code 14"},
+    {51, LDAP_POLICY_NONE, "", V_TEMP, false, "result code 51"},
+    {52, PP_accountLocked, "", V_TEMP, false, "result code 52"},
+    {80, LDAP_POLICY_NONE, "", V_TEMP, false, "result code 80"},
+    {4096, LDAP_POLICY_NONE, "", V_TEMP, false, "result code 4096"},
+    {-1, LDAP_POLICY_NONE, "", V_TEMP, false, "no answer"},
+    {-5, LDAP_POLICY_NONE, "", V_TEMP, false, "time is over"},
+};
+
+static struct ldap_reply
+reply(int code, int policy, const char *text)
+{
+	struct ldap_reply r = {.code = code, .policy = policy, .grace = -1};
+
+	(void)str_copy(r.text, sizeof(r.text), text);
+	return r;
+}
+
+static void
+test_binds(void **state)
+{
+	struct ldap_judgement j;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(binds); i++) {
+		struct ldap_reply r = reply(binds[i].code, binds[i].policy, binds[i].text);
+
+		ldap_judge_bind(&r, &j);
+		if (j.verdict != binds[i].verdict || j.misconfigured != binds[i].misconfigured ||
+		    strstr(j.reason, binds[i].reason) == NULL ||
+		    (binds[i].verdict == V_OK && j.reason[0] != '\0'))
+			fail_msg("row %zu, code %d: %s, %s", i, binds[i].code,
+			    verdict_name(j.verdict), j.reason);
+	}
+}
+
+/* Nothing that is said to the service account is a word about the user. */
+static void
+test_service(void **state)
+{
+	struct ldap_judgement j;
+	int code;
+
+	(void)state;
+	for (code = -20; code < 130; code++) {
+		struct ldap_reply r = reply(code, PP_accountLocked, AD("775"));
+
+		ldap_judge_service("search", &r, &j);
+		assert_int_equal(j.verdict, code == 0 ? V_OK : V_TEMP);
+		assert_int_equal(j.reason[0] == '\0', code == 0);
+		if (code == 49 || code == 32 || code == 34 || code == 50 || code == 53)
+			assert_true(j.misconfigured);
+		if (ldap_judge_elsewhere(code))
+			assert_false(j.misconfigured);
+	}
+}
+
+static void
+test_elsewhere(void **state)
+{
+	(void)state;
+	assert_true(ldap_judge_elsewhere(LDAP_SERVER_DOWN));
+	assert_true(ldap_judge_elsewhere(LDAP_TIMEOUT));
+	assert_true(ldap_judge_elsewhere(LDAP_DECODING_ERROR));
+	assert_true(ldap_judge_elsewhere(LDAP_BUSY));
+	assert_true(ldap_judge_elsewhere(LDAP_UNAVAILABLE));
+	/* our own mistake: no other server will like it better */
+	assert_false(ldap_judge_elsewhere(LDAP_FILTER_ERROR));
+	assert_false(ldap_judge_elsewhere(LDAP_INVALID_CREDENTIALS));
+	assert_false(ldap_judge_elsewhere(LDAP_SUCCESS));
+}
+
+static void
+test_ad_code(void **state)
+{
+	(void)state;
+	assert_int_equal(ldap_judge_ad_code(AD("52e")), 0x52e);
+	assert_int_equal(ldap_judge_ad_code(AD("0")), 0);
+	assert_int_equal(ldap_judge_ad_code(", data ffff,"), 0xffff);
+	assert_int_equal(ldap_judge_ad_code(", data "), 0);
+	assert_int_equal(ldap_judge_ad_code(", data 52e"), 0);
+	assert_int_equal(ldap_judge_ad_code(""), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_binds),
+	    cmocka_unit_test(test_service),
+	    cmocka_unit_test(test_elsewhere),
+	    cmocka_unit_test(test_ad_code),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("ldap_judge", tests, NULL, NULL);
+}
