@@ -102,8 +102,7 @@ ask(struct question *q, enum ldap_use use, const char *bind_name, const struct l
 	return settle(q, &j);
 }
 
-/* ---- what the entry says -----------------------------------------------------------------------
- */
+/* ---- what the entry says --------------------------------------------------------------------- */
 
 /* Values like "SMTP:a@b" lose what stands before the address; other kinds are left out. */
 static bool
@@ -174,8 +173,7 @@ take_entry(struct question *q)
 	return take_name(q);
 }
 
-/* ---- the two ways ------------------------------------------------------------------------------
- */
+/* ---- the two ways ---------------------------------------------------------------------------- */
 
 /* Looks for the entry with a text for %s: V_OK one, V_NEXT none. */
 static enum verdict
@@ -300,8 +298,7 @@ ldap_check(void *self, struct auth_check *c)
 	return v;
 }
 
-/* ---- life --------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void
 ldap_close(void *self)

@@ -10,7 +10,6 @@
 #include "authbackends/ldap_wire.h"
 #include "base/str.h"
 
-#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,70 +30,13 @@ struct ldap_conn {
 	struct ldap_conn_mark mark;
 };
 
-/* ---- memory of libldap: requests hold passwords ------------------------------------------------
- */
-
-static void *
-wiping_malloc(ber_len_t n, void *ctx)
-{
-	(void)ctx;
-	return malloc(n);
-}
-
-static void *
-wiping_calloc(ber_len_t n, ber_len_t size, void *ctx)
-{
-	(void)ctx;
-	return calloc(n, size);
-}
-
-static void
-wiping_free(void *p, void *ctx)
-{
-	(void)ctx;
-	if (p != NULL)
-		explicit_bzero(p, malloc_usable_size(p));
-	free(p);
-}
-
-static void *
-wiping_realloc(void *p, ber_len_t n, void *ctx)
-{
-	size_t old = p == NULL ? 0 : malloc_usable_size(p);
-	void *q;
-
-	(void)ctx;
-	if (n <= old && n > 0)
-		return p;
-	q = malloc(n);
-	if (q == NULL)
-		return NULL;
-	if (p != NULL)
-		memcpy(q, p, old);
-	wiping_free(p, NULL);
-	return q;
-}
-
 void
 ldap_conn_init(void)
 {
-	static BerMemoryFunctions fns = {
-	    .bmf_malloc = wiping_malloc,
-	    .bmf_calloc = wiping_calloc,
-	    .bmf_realloc = wiping_realloc,
-	    .bmf_free = wiping_free,
-	};
-	static bool done;
-
-	if (done)
-		return;
-	done = true;
 	(void)setenv("LDAPNOINIT", "1", 1);
-	(void)ber_set_option(NULL, LBER_OPT_MEMORY_FNS, &fns);
 }
 
-/* ---- words -------------------------------------------------------------------------------------
- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 void
 ldap_ask_say(struct ldap_ask *a, const char *fmt, ...)
@@ -138,8 +80,7 @@ no_answer(struct ldap_reply *r, int code, const char *why)
 	(void)str_copy(r->text, sizeof(r->text), why != NULL ? why : ldap_err2string(r->code));
 }
 
-/* ---- requests ----------------------------------------------------------------------------------
- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 /* What each request may use. */
 static void
@@ -262,8 +203,7 @@ ldap_conn_bind(struct ldap_conn *c, struct ldap_ask *a, const char *name,
 	return r->code;
 }
 
-/* ---- searches ----------------------------------------------------------------------------------
- */
+/* ---- searches -------------------------------------------------------------------------------- */
 
 void
 ldap_entry_clear(struct ldap_entry *e)
@@ -362,8 +302,7 @@ ldap_conn_find(struct ldap_conn *c, struct ldap_ask *a, const struct ldap_find *
 	return r->code;
 }
 
-/* ---- open and close ----------------------------------------------------------------------------
- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 static int
 set_options(struct ldap_conn *c)

@@ -81,10 +81,7 @@ struct ldap_conn_mark *ldap_conn_mark(struct ldap_conn *);
 /* Does nothing where nobody listens. */
 void ldap_ask_say(struct ldap_ask *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/*
- * Once, before any thread and any connection: libldap reads no file of settings, and the
- * memory it frees is wiped.
- */
+/* Before any thread and any connection: libldap reads no files of settings. */
 void ldap_conn_init(void);
 
 #endif

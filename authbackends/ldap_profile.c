@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The servers of one ldap block: which of them are well, the connections that are
- * kept, and who may use one. Process auth (and lookup), from workers. Must never
- * have more than `pool` connections open, or wait with the lock held.
+ * The servers of one ldap block: which of them are well, which is asked next, and
+ * what an operator should know of them. Process auth (and lookup), from workers. Must
+ * never wait with the lock held.
  */
 #include "authbackends/ldap_profile.h"
 
 #include "authbackends/auth_worker.h"
 #include "base/fs.h"
-#include "base/list.h"
 #include "base/str.h"
 #include "base/tls.h"
 
@@ -16,7 +15,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <ldap.h>
 
@@ -47,15 +45,13 @@ struct ldap_profile {
 	struct server servers[SERVERS_MAX];
 	size_t n_servers;
 
-	pthread_mutex_t lock; /* for all below, and shun_until_ms, down, why of the servers */
-	pthread_cond_t freed;
-	struct ldap_conn *idle[LDAP_USE__MAX]; /* the last used first */
-	size_t n_open;                         /* idle or in use */
+	struct ldap_pool pool;
+
+	pthread_mutex_t lock; /* for what follows, and shun_until_ms, down, why of the servers */
 	struct misconfiguration wrong[NOTICES_MAX];
 };
 
-/* ---- open and close ----------------------------------------------------------------------------
- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 /* The first line of the file. */
 static int
@@ -122,15 +118,11 @@ struct ldap_profile *
 ldap_profile_open(const struct conf_ldap *conf, char *err, size_t errsize)
 {
 	struct ldap_profile *p = xcallocarray(1, sizeof(*p));
-	pthread_condattr_t attr;
 
 	ldap_conn_init();
 	p->conf = conf;
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&p->freed, &attr);
-	pthread_condattr_destroy(&attr);
+	ldap_pool_init(&p->pool, (size_t)conf->pool);
 	if (make_servers(p, err, errsize) == -1 ||
 	    (conf->bind_secret != NULL && read_secret(p, err, errsize) == -1)) {
 		ldap_profile_close(p);
@@ -139,35 +131,19 @@ ldap_profile_open(const struct conf_ldap *conf, char *err, size_t errsize)
 	return p;
 }
 
-static void
-close_list(struct ldap_conn *list)
-{
-	struct ldap_conn *c;
-
-	while ((c = list) != NULL) {
-		list = ldap_conn_mark(c)->next;
-		ldap_conn_close(c);
-	}
-}
-
 void
 ldap_profile_close(struct ldap_profile *p)
 {
-	size_t i;
-
 	if (p == NULL)
 		return;
-	for (i = 0; i < LDAP_USE__MAX; i++)
-		close_list(p->idle[i]);
+	ldap_pool_clear(&p->pool);
 	SSL_CTX_free(p->ctx);
 	secret_clear(&p->secret);
-	pthread_cond_destroy(&p->freed);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }
 
-/* ---- how the servers are -----------------------------------------------------------------------
- */
+/* ---- how the servers are --------------------------------------------------------------------- */
 
 static void
 server_failed(struct ldap_profile *p, size_t i, const char *why)
@@ -209,141 +185,13 @@ server_next(struct ldap_profile *p, uint32_t tried)
 	return found;
 }
 
-/* ---- the pool ----------------------------------------------------------------------------------
- */
-
-/* With the lock held: the oldest of the list. */
-static struct ldap_conn *
-take_oldest(struct ldap_conn **list)
-{
-	struct ldap_conn *c;
-
-	if (*list == NULL)
-		return NULL;
-	while (ldap_conn_mark(*list)->next != NULL)
-		list = &ldap_conn_mark(*list)->next;
-	c = *list;
-	*list = NULL;
-	return c;
-}
-
-/* With the lock held. */
-static void
-drop(struct ldap_profile *p, struct ldap_conn *c)
-{
-	ldap_conn_close(c); /* does not wait */
-	p->n_open--;
-	pthread_cond_signal(&p->freed);
-}
-
-/*
- * A kept connection in *c, or NULL in it and the right to open one. False: neither came
- * free in time.
- */
-static bool
-pool_take(struct ldap_profile *p, enum ldap_use use, int64_t deadline_ms, struct ldap_conn **c)
-{
-	struct timespec until = {
-	    .tv_sec = deadline_ms / 1000, .tv_nsec = (deadline_ms % 1000) * 1000000};
-	enum ldap_use other = use == LDAP_AS_USER ? LDAP_AS_SERVICE : LDAP_AS_USER;
-	struct ldap_conn *old;
-	bool got = true;
-
-	pthread_mutex_lock(&p->lock);
-	for (;;) {
-		while ((*c = p->idle[use]) != NULL) {
-			p->idle[use] = ldap_conn_mark(*c)->next;
-			if (!ldap_conn_is_stale(*c))
-				goto out;
-			drop(p, *c);
-		}
-		if (p->n_open < (size_t)p->conf->pool) {
-			p->n_open++;
-			goto out;
-		}
-		if ((old = take_oldest(&p->idle[other])) != NULL) {
-			drop(p, old);
-			continue;
-		}
-		if (pthread_cond_timedwait(&p->freed, &p->lock, &until) == ETIMEDOUT) {
-			got = false;
-			goto out;
-		}
-	}
-out:
-	pthread_mutex_unlock(&p->lock);
-	return got;
-}
-
-static void
-pool_keep(struct ldap_profile *p, struct ldap_conn *c)
-{
-	struct ldap_conn_mark *m = ldap_conn_mark(c);
-
-	pthread_mutex_lock(&p->lock);
-	m->idle_ms = auth_clock_ms();
-	m->next = p->idle[m->use];
-	p->idle[m->use] = c;
-	pthread_cond_signal(&p->freed);
-	pthread_mutex_unlock(&p->lock);
-}
-
-/* c may be NULL: the right to open one is given back. */
-static void
-pool_drop(struct ldap_profile *p, struct ldap_conn *c)
-{
-	pthread_mutex_lock(&p->lock);
-	drop(p, c);
-	pthread_mutex_unlock(&p->lock);
-}
-
-/* Closes the kept ones for which wrong() is true. */
-static void
-pool_prune(struct ldap_profile *p, bool (*wrong)(const struct ldap_conn_mark *, int64_t), int64_t x)
-{
-	struct ldap_conn **at, *c;
-	size_t i;
-
-	pthread_mutex_lock(&p->lock);
-	for (i = 0; i < LDAP_USE__MAX; i++) {
-		for (at = &p->idle[i]; (c = *at) != NULL;) {
-			if (!wrong(ldap_conn_mark(c), x)) {
-				at = &ldap_conn_mark(c)->next;
-				continue;
-			}
-			*at = ldap_conn_mark(c)->next;
-			drop(p, c);
-		}
-	}
-	pthread_mutex_unlock(&p->lock);
-}
-
-static bool
-is_to_server(const struct ldap_conn_mark *m, int64_t server)
-{
-	return m->server == (size_t)server;
-}
-
-static void
-pool_flush(struct ldap_profile *p, size_t server)
-{
-	pool_prune(p, is_to_server, (int64_t)server);
-}
-
-static bool
-is_older(const struct ldap_conn_mark *m, int64_t before)
-{
-	return m->idle_ms < before;
-}
-
 void
 ldap_profile_tick(struct ldap_profile *p)
 {
-	pool_prune(p, is_older, auth_clock_ms() - IDLE_MAX_MS);
+	ldap_pool_drop_older(&p->pool, auth_clock_ms() - IDLE_MAX_MS);
 }
 
-/* ---- questions ---------------------------------------------------------------------------------
- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 /* 0, or the code that keeps the connection from being used. */
 static int
@@ -386,7 +234,7 @@ open_next(struct ldap_profile *p, enum ldap_use use, struct ldap_ask *a, uint32_
 			break;
 		server_failed(p, i, r->text);
 	}
-	pool_drop(p, NULL);
+	ldap_pool_drop(&p->pool, NULL);
 	return NULL;
 }
 
@@ -404,7 +252,7 @@ ldap_profile_run(struct ldap_profile *p, enum ldap_use use, struct ldap_ask *a, 
 	r->code = LDAP_TIMEOUT;
 	(void)str_copy(r->text, sizeof(r->text), "no connection was free in time");
 	/* ends: each turn uses up a server, or all that were kept to one */
-	while (pool_take(p, use, a->deadline_ms, &c)) {
+	while (ldap_pool_take(&p->pool, use, a->deadline_ms, &c)) {
 		kept = c != NULL;
 		if (!kept && (c = open_next(p, use, a, &tried, r)) == NULL)
 			return worked;
@@ -416,11 +264,11 @@ ldap_profile_run(struct ldap_profile *p, enum ldap_use use, struct ldap_ask *a, 
 		worked = true;
 		if (!ldap_judge_elsewhere(code)) {
 			server_answered(p, server);
-			pool_keep(p, c);
+			ldap_pool_keep(&p->pool, c);
 			return true;
 		}
-		pool_drop(p, c);
-		pool_flush(p, server);
+		ldap_pool_drop(&p->pool, c);
+		ldap_pool_drop_server(&p->pool, server);
 		if (kept && code == LDAP_SERVER_DOWN)
 			continue; /* it had died: once more with a new one */
 		server_failed(p, server, ldap_err2string(code));
@@ -431,8 +279,7 @@ ldap_profile_run(struct ldap_profile *p, enum ldap_use use, struct ldap_ask *a, 
 	return worked;
 }
 
-/* ---- what an operator should know --------------------------------------------------------------
- */
+/* ---- what an operator should know ------------------------------------------------------------ */
 
 void
 ldap_profile_misconfigured(struct ldap_profile *p, const char *text)

@@ -3,6 +3,7 @@
 #define SUBMITD_LDAP_PROFILE_H
 
 #include "authbackends/ldap_conn.h"
+#include "authbackends/ldap_pool.h"
 #include "base/log.h"
 #include "conf/conf.h"
 
@@ -22,13 +23,6 @@ struct ldap_profile;
  */
 struct ldap_profile *ldap_profile_open(const struct conf_ldap *, char *err, size_t errsize);
 void ldap_profile_close(struct ldap_profile *); /* no thread may be asking; NULL is fine */
-
-/* What a connection is bound as. */
-enum ldap_use {
-	LDAP_AS_SERVICE = 0, /* bind_dn, or anonymous where there is none */
-	LDAP_AS_USER = 1,    /* whoever it was last: for binds only */
-	LDAP_USE__MAX
-};
 
 /*
  * Runs work on a connection: again on a new one when a kept one had died, and with the

@@ -244,6 +244,10 @@ wire_read(Sockbuf_IO_Desc *d, void *p, ber_len_t n)
 	return got;
 }
 
+/*
+ * What was sent is wiped where it stood: the request of a bind holds a password, libldap
+ * frees it as it is, and without referrals never looks at it again.
+ */
 static ber_slen_t
 wire_write(Sockbuf_IO_Desc *d, void *p, ber_len_t n)
 {
@@ -260,6 +264,8 @@ wire_write(Sockbuf_IO_Desc *d, void *p, ber_len_t n)
 		errno = 0;
 		put = w->ssl == NULL ? send(w->fd, p, n, MSG_NOSIGNAL)
 		                     : tls_result(w, SSL_write(w->ssl, p, (int)n), &wants);
+		if (put > 0)
+			explicit_bzero(p, (size_t)put);
 		if (put != -1 || errno != EAGAIN)
 			return put;
 		if (wire_wait(w, wants) == -1)
