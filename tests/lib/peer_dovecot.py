@@ -60,6 +60,12 @@ service auth {
     port = @AUTH@
   }
 }
+service anvil {
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
+mail_max_userip_connections = 0
 service stats {
   unix_listener stats-writer {
     mode = 0666
