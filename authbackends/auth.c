@@ -10,6 +10,7 @@
 #include "authbackends/auth_mechs.h"
 #include "authbackends/auth_report.h"
 #include "authbackends/auth_sasl.h"
+#include "authbackends/auth_scram.h"
 #include "authbackends/auth_session.h"
 #include "authbackends/auth_setup.h"
 #include "authbackends/auth_test.h"
@@ -54,6 +55,27 @@ send_mechs(struct ipc_peer *front, void *arg)
 	}
 	buf_clear(&clear);
 	buf_clear(&encrypted);
+}
+
+/* Whether what is offered anywhere is other than at the last call. */
+static bool
+note_mechs(void)
+{
+	static unsigned *known;
+	const struct conf *c = proc_conf();
+	bool changed = false;
+	size_t i;
+
+	if (known == NULL)
+		known = xcallocarray(c->n_listener, sizeof(*known));
+	for (i = 0; i < c->n_listener; i++) {
+		const struct conf_listener *l = &c->listener_blocks[i];
+		unsigned now = auth_mechs_offered(l, auth_setup_flow(l), true);
+
+		changed |= now != known[i];
+		known[i] = now;
+	}
+	return changed;
 }
 
 /* ---- leaving --------------------------------------------------------------------------------- */
@@ -266,6 +288,9 @@ on_tick(void *arg)
 {
 	(void)arg;
 	auth_setup_tick(want_file);
+	/* a file that was read again may have the first keys of SCRAM, or none any more */
+	if (running && note_mechs())
+		ipc_role_each(ROLE_FRONT, send_mechs, NULL);
 	ev_timer_set(&tick_timer, TICK_MS, on_tick, NULL);
 }
 
@@ -274,6 +299,7 @@ auth_prepare(const struct conf *c, char *err, size_t errsize)
 {
 	auth_report_init();
 	auth_guard_init();
+	auth_scram_init(c->server->spool);
 	if (auth_sasl_open(c->server->hostname, err, errsize) == -1)
 		return -1;
 	return auth_setup_open(c, err, errsize);
@@ -295,6 +321,7 @@ static void
 auth_go(void)
 {
 	running = true;
+	(void)note_mechs();
 	ipc_role_each(ROLE_FRONT, send_mechs, NULL);
 }
 

@@ -6,11 +6,14 @@
  */
 #include "authbackends/auth_mechs.h"
 
+#include "authbackends/auth_scram.h"
 #include "base/list.h"
 #include "base/str.h"
 
-/* In the order in which they are offered: the stronger ones first, clients take the first they
- * know. */
+/*
+ * In the order in which they are offered. Many clients take the first that they know: PLAIN
+ * works for every user, SCRAM only for those with keys.
+ */
 static const struct {
 	enum auth_mech mech;
 	const char *name;
@@ -19,6 +22,7 @@ static const struct {
 } mechs[] = {
     {MECH_PLAIN, "PLAIN", CRED_PASSWORD, false},
     {MECH_LOGIN, "LOGIN", CRED_PASSWORD, false},
+    {MECH_SCRAM_SHA_256, "SCRAM-SHA-256", CRED_PASSWORD, false},
     /* RFC 7628, 3: TLS is a must */
     {MECH_OAUTHBEARER, "OAUTHBEARER", CRED_TOKEN, true},
     {MECH_XOAUTH2, "XOAUTH2", CRED_TOKEN, true},
@@ -69,6 +73,20 @@ flow_creds(const struct auth_flow *f)
 	return creds;
 }
 
+/* What the listener's list leaves; without one, all. */
+static unsigned
+listed(const struct conf_listener *l)
+{
+	unsigned set = 0;
+	size_t i;
+
+	if (l->auth_mechanisms.n == 0)
+		return MECHS_ALL;
+	for (i = 0; i < l->auth_mechanisms.n; i++)
+		set |= MECH_BIT(auth_mech_find(span_of(l->auth_mechanisms.v[i])));
+	return set;
+}
+
 unsigned
 auth_mechs_offered(const struct conf_listener *l, const struct auth_flow *f, bool tls)
 {
@@ -82,6 +100,11 @@ auth_mechs_offered(const struct conf_listener *l, const struct auth_flow *f, boo
 	for (i = 0; i < ARRAY_LEN(mechs); i++)
 		if ((creds & CRED_BIT(mechs[i].cred)) != 0 && (tls || !mechs[i].tls))
 			set |= MECH_BIT(mechs[i].mech);
+	set &= listed(l);
+	/* who listed it knows that not every user has keys; else clients would be led to use it */
+	if (auth_scram_like(f)[0] == '\0' ||
+	    (l->auth_mechanisms.n == 0 && !auth_scram_everywhere(f)))
+		set &= ~MECH_BIT(MECH_SCRAM_SHA_256);
 	return set;
 }
 

@@ -15,6 +15,7 @@ enum auth_mech {
 	MECH_LOGIN = 2,
 	MECH_OAUTHBEARER = 3, /* RFC 7628 */
 	MECH_XOAUTH2 = 4,
+	MECH_SCRAM_SHA_256 = 5, /* RFC 7677 */
 	MECH__MAX
 };
 #define MECH_BIT(mech) (1u << (mech))

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One SASL exchange (P3, S39): a look at all octets, then the mechanism. PLAIN and
- * LOGIN go through Cyrus SASL, OAUTHBEARER and XOAUTH2 are ours. Process auth, in the
- * loop: nothing here blocks. Must never decide who somebody is.
+ * One SASL exchange (P3, S39): a look at all octets, then the mechanism. PLAIN,
+ * LOGIN and SCRAM-SHA-256 go through Cyrus SASL, OAUTHBEARER and XOAUTH2 are ours. Process auth, in
+ * the loop: nothing here blocks. Must never decide who somebody is.
  */
 #include "authbackends/auth_sasl.h"
 
 #include "authbackends/sasl_cyrus.h"
 #include "authbackends/sasl_oauth.h"
 #include "authbackends/sasl_precheck.h"
+#include "authbackends/sasl_scram.h"
 #include "base/saslprep.h"
 #include "base/str.h"
 
@@ -19,9 +20,10 @@ struct auth_sasl {
 	struct sasl_cyrus *cyrus; /* of the mechanisms that need it */
 	unsigned mechs;           /* that may be chosen */
 	enum auth_mech mech;
-	unsigned step; /* responses taken */
-	bool over;     /* no further step is taken */
-	struct buf challenge;
+	unsigned step;                      /* responses taken */
+	bool over;                          /* no further step is taken */
+	struct buf challenge, first, proof; /* SCRAM: the client's messages */
+	size_t header_len;                  /* of first: its GS2 header */
 	char login[AUTH_NAME_MAX + 1], authzid[AUTH_NAME_MAX + 1];
 	struct secret password; /* or token */
 	const char *reason;
@@ -57,6 +59,8 @@ auth_sasl_free(struct auth_sasl *x)
 	sasl_cyrus_free(x->cyrus);
 	secret_clear(&x->password);
 	buf_wipe(&x->challenge);
+	buf_wipe(&x->first);
+	buf_wipe(&x->proof);
 	explicit_bzero(x, sizeof(*x));
 	free(x);
 }
@@ -145,6 +149,12 @@ take_cyrus(struct auth_sasl *x, enum cyrus_result r)
 		x->password = *password; /* moved */
 		*password = (struct secret){NULL, 0};
 		return end_credentials(x);
+	case CYRUS_PROVEN:
+		return x->mech == MECH_SCRAM_SHA_256
+		           ? end(x, SASL_OUT_PROVEN, "")
+		           : end(x, SASL_OUT_FAILED, "the SASL library said yes by itself");
+	case CYRUS_REFUSED:
+		return end(x, SASL_OUT_REFUSED, "wrong password");
 	case CYRUS_MALFORMED:
 		return end(x, SASL_OUT_MALFORMED, "the SASL library refused the message");
 	case CYRUS_NO_MECH:
@@ -191,6 +201,88 @@ cyrus_step(struct auth_sasl *x, struct span response)
 	return take_cyrus(x, sasl_cyrus_step(x->cyrus, response, &x->challenge));
 }
 
+/* ---- SCRAM-SHA-256 ----------------------------------------------------------------------------
+ */
+
+static enum sasl_outcome
+scram_first(struct auth_sasl *x, struct span message)
+{
+	struct sasl_scram m;
+	const char *why = "";
+	enum precheck look = sasl_scram_first(message, &m, &why);
+
+	x->step++;
+	memcpy(x->login, m.user, sizeof(x->login));
+	memcpy(x->authzid, m.authzid, sizeof(x->authzid));
+	if (look != PRE_OK)
+		return end_look(x, look, why);
+	if ((x->cyrus = sasl_cyrus_new()) == NULL)
+		return end(x, SASL_OUT_FAILED, "the SASL library failed");
+	sasl_cyrus_user(x->cyrus, x->login); /* as the library will see it */
+	buf_add_span(&x->first, message);
+	x->header_len = m.header.n;
+	if (saslprep_text(x->login, sizeof(x->login)) == -1)
+		return end(x, SASL_OUT_REFUSED, "SASLprep refuses the name");
+	if ((look = sasl_precheck_name(span_of(x->login), &why)) != PRE_OK)
+		return end_look(x, look, why);
+	return SASL_OUT_NAME;
+}
+
+static enum sasl_outcome
+scram_start(struct auth_sasl *x, const struct span *initial)
+{
+	if (initial != NULL)
+		return scram_first(x, *initial);
+	buf_reset(&x->challenge); /* the client speaks first: an empty one */
+	return SASL_OUT_CHALLENGE;
+}
+
+enum sasl_outcome
+auth_sasl_keys(struct auth_sasl *x, const char *entry)
+{
+	struct span first = buf_span(&x->first);
+
+	if (x->over || x->mech != MECH_SCRAM_SHA_256 || x->step != 1)
+		return end(x, SASL_OUT_FAILED, "no keys were asked for");
+	x->step++;
+	sasl_cyrus_scram(x->cyrus, entry);
+	return take_cyrus(
+	    x, sasl_cyrus_start(x->cyrus, auth_mech_name(x->mech), &first, &x->challenge));
+}
+
+/* The first message, the proof, and an empty answer to the server's own proof. */
+static enum sasl_outcome
+scram_step(struct auth_sasl *x, struct span response)
+{
+	const char *why = "";
+	enum precheck look;
+
+	if (x->step == 0)
+		return scram_first(x, response);
+	if (x->step == 2) {
+		look = sasl_scram_final(
+		    response, (struct span){buf_span(&x->first).p, x->header_len}, &why);
+		if (look != PRE_OK)
+			return end_look(x, look, why);
+		x->step++;
+		buf_add_span(&x->proof, response);
+		return SASL_OUT_PROOF;
+	}
+	if (x->step != 4 || response.n != 0)
+		return end(x, SASL_OUT_MALFORMED, "an empty response was asked for");
+	x->step++;
+	return take_cyrus(x, sasl_cyrus_step(x->cyrus, response, &x->challenge));
+}
+
+enum sasl_outcome
+auth_sasl_proof(struct auth_sasl *x)
+{
+	if (x->over || x->mech != MECH_SCRAM_SHA_256 || x->step != 3)
+		return end(x, SASL_OUT_FAILED, "no proof was asked for");
+	x->step++;
+	return take_cyrus(x, sasl_cyrus_step(x->cyrus, buf_span(&x->proof), &x->challenge));
+}
+
 /* ---- OAUTHBEARER and XOAUTH2 ------------------------------------------------------------------
  */
 
@@ -232,6 +324,7 @@ auth_sasl_refusal(const struct auth_sasl *x)
 	case MECH_NONE:
 	case MECH_PLAIN:
 	case MECH_LOGIN:
+	case MECH_SCRAM_SHA_256:
 	case MECH__MAX:
 		break;
 	}
@@ -247,6 +340,7 @@ static const struct {
 } mechs[MECH__MAX] = {
     [MECH_PLAIN] = {cyrus_start, cyrus_step},
     [MECH_LOGIN] = {cyrus_start, cyrus_step},
+    [MECH_SCRAM_SHA_256] = {scram_start, scram_step},
     [MECH_OAUTHBEARER] = {oauth_start, oauth_step},
     [MECH_XOAUTH2] = {oauth_start, oauth_step},
 };

@@ -25,6 +25,9 @@ enum sasl_outcome {
 	SASL_OUT_REFUSED = 3,     /* 535: not taken, whatever a backend would say */
 	SASL_OUT_NO_MECH = 4,     /* 504 */
 	SASL_OUT_FAILED = 5,      /* 454: trouble on our side */
+	SASL_OUT_NAME = 6,        /* SCRAM: the name is there, auth_sasl_keys() goes on */
+	SASL_OUT_PROOF = 7,       /* SCRAM: the proof is there, auth_sasl_proof() judges it */
+	SASL_OUT_PROVEN = 8,      /* SCRAM: whoever it is has the password of the keys */
 };
 
 struct auth_sasl;
@@ -33,6 +36,9 @@ void auth_sasl_free(struct auth_sasl *);         /* NULL is fine; wipes */
 /* initial NULL: none was sent. One start, then steps while the outcome is SASL_OUT_CHALLENGE. */
 enum sasl_outcome auth_sasl_start(struct auth_sasl *, struct span mech, const struct span *initial);
 enum sasl_outcome auth_sasl_step(struct auth_sasl *, struct span response);
+/* The user's SCRAM keys (base/scram.h), or such as nobody has. */
+enum sasl_outcome auth_sasl_keys(struct auth_sasl *, const char *entry);
+enum sasl_outcome auth_sasl_proof(struct auth_sasl *);
 struct span auth_sasl_challenge(const struct auth_sasl *);
 
 /*

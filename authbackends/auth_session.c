@@ -1,61 +1,23 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One AUTH command after the other: the SASL exchange, the policy's rules before
- * any backend is asked (S14, S15), the chain of backends, the delay of a no, the
- * reply, and the record of it (P3, A1). Process auth, in the loop. Must never tell
+ * One AUTH command after the other: the SASL exchange, the delay of a no, the reply,
+ * and the record of it (P3, A1). Whose credentials they are is found out in
+ * auth_session_ask.c. Process auth, in the loop. Must never tell
  * a wrong name from a wrong password, by words or by time, and never let a client
  * shorten the wait for a no.
  */
-#include "authbackends/auth_session.h"
+#include "authbackends/auth_session_internal.h"
 
-#include "authbackends/auth_guard.h"
 #include "authbackends/auth_report.h"
-#include "authbackends/auth_rule.h"
-#include "authbackends/auth_sasl.h"
 #include "authbackends/auth_setup.h"
-#include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "policy/policy.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define BUCKETS 4096u
 #define EXCHANGE_MS 3660000 /* longer than any timer of a front: it cancels first */
-
-#define TEXT_DENIED POLICY_AUTH_FAILED /* as explain prints it */
-
-struct auth_session {
-	LIST_ENTRY(auth_session) link;
-	struct ipc_peer *peer; /* NULL: cancelled, lives for the record only */
-	uint64_t sid;
-	const struct conf *conf;
-	const struct conf_listener *listener;
-	struct net_addr client;
-	char *helo, *tls_version, *tls_cipher;
-	bool tls;
-	struct auth_sasl *sasl;
-	struct auth_guard guard;
-	struct auth_run run;
-	bool running; /* the guard or the chain is asked */
-	bool locked_out, by_rule;
-	bool told; /* recorded and refused by a challenge: the client's answer gets the 535 */
-	int64_t asked_ms; /* when the last octets came: a no is counted from here */
-	int64_t reply_ms; /* not to be answered before */
-	struct ev_timer timer;
-	/* the answer */
-	enum verdict verdict;
-	uint16_t code;
-	const char *esc, *text; /* static, or in status */
-	const char *reason;
-	char reason_text[AUTH_REASON_MAX];
-	struct status status;
-	char offered_text[160];
-	char principal[ADDR_TEXT];
-	const char *ou, *backend;
-	bool name_known;
-};
 
 static LIST_HEAD(, auth_session) buckets[BUCKETS];
 static struct auth_session_stats stats;
@@ -218,7 +180,7 @@ session_note(struct auth_session *s)
  * fail_delay, and what the guard adds, have passed since the client's last octets.
  * The session is gone or waits for its timer when this returns.
  */
-static void
+void
 session_end(struct auth_session *s)
 {
 	ev_timer_clear(&s->timer);
@@ -236,7 +198,7 @@ session_end(struct auth_session *s)
 	session_on_delay(s);
 }
 
-static void
+void
 session_refuse(
     struct auth_session *s, unsigned code, const char *esc, const char *text, const char *reason)
 {
@@ -248,181 +210,10 @@ session_refuse(
 	session_end(s);
 }
 
-static void
+void
 session_deny(struct auth_session *s, const char *reason)
 {
 	session_refuse(s, 535, "5.7.8", TEXT_DENIED, reason);
-}
-
-/*
- * S1, S14, S15, C4: before any backend is asked, where the client claims a name; else once
- * it is known. True: refused, and answered.
- */
-static bool
-session_refused_by_rule(struct auth_session *s, const char *login)
-{
-	const struct facts f = {
-	    .stage = AT_AUTH,
-	    .now_ms = ev_wall_ms(),
-	    .listener = s->listener->title,
-	    .client = s->client,
-	    .helo = s->helo,
-	    .tls = s->tls,
-	    .tls_version = s->tls_version,
-	    .tls_cipher = s->tls_cipher,
-	    .login = login[0] == '\0' ? NULL : login,
-	    .mech = auth_sasl_mech(s->sasl),
-	};
-
-	if (!auth_rule_refuses(s->conf, &f, &s->status, s->reason_text))
-		return false;
-	stats.by_rule++;
-	s->by_rule = true;
-	if (s->status.code == 538 || s->status.code == 503)
-		session_refuse(s, s->status.code, s->status.code == 538 ? "5.7.11" : "5.5.1",
-		    s->status.text, s->reason_text);
-	else
-		session_deny(s, s->reason_text);
-	return true;
-}
-
-/*
- * Who it is: the backend's own spelling, else the login. A token says by itself whose it
- * is: its backend must tell, and a name that the client claims must be that one (RFC 7628,
- * 3.1). V_OK, else why not in *why.
- */
-static enum verdict
-session_principal(struct auth_session *s, const char **why)
-{
-	const char *login = auth_sasl_login(s->sasl), *name = s->run.check.name;
-	bool token = s->run.check.cred == CRED_TOKEN;
-	char claimed[ADDR_TEXT];
-
-	if (token && name[0] == '\0') {
-		*why = "the backend does not say whose token it is";
-		return V_TEMP;
-	}
-	if (policy_principal(s->conf, s->listener, name[0] == '\0' ? login : name, s->principal) ==
-	    -1) {
-		*why = "the name has no form as an address";
-		return V_PERM;
-	}
-	if (token && login[0] != '\0' &&
-	    (policy_principal(s->conf, s->listener, login, claimed) == -1 ||
-		!str_eq_nocase(claimed, s->principal))) {
-		*why = "the token is another user's";
-		return V_PERM;
-	}
-	const struct conf_ou *ou = policy_principal_ou(s->conf, s->principal);
-	s->ou = ou == NULL ? "" : ou->title;
-	return V_OK;
-}
-
-static void
-session_accept(struct auth_session *s)
-{
-	const char *why = "";
-
-	switch (session_principal(s, &why)) {
-	case V_OK:
-		break;
-	case V_PERM:
-	case V_NEXT:
-		session_deny(s, why);
-		return;
-	case V_TEMP:
-	case V__MAX:
-		session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, why);
-		return;
-	}
-	/* whom the client did not name is known only now: the rules have not seen him */
-	if (auth_sasl_login(s->sasl)[0] == '\0') {
-		if (session_refused_by_rule(s, s->principal))
-			return;
-		if (!auth_setup_serves(s->run.source, s->principal)) {
-			session_deny(s, "the backend is kept for names of other units");
-			return;
-		}
-	}
-	s->verdict = V_OK;
-	s->code = 235;
-	s->esc = "2.7.0";
-	s->text = AUTH_TEXT_OK;
-	s->reason = "";
-	session_end(s);
-}
-
-static void
-session_on_answer(struct auth_run *r, void *arg)
-{
-	struct auth_session *s = arg;
-
-	s->running = false;
-	s->name_known = r->user_known;
-	s->backend = r->source == NULL ? "" : r->source->title;
-	(void)str_copy(s->reason_text, sizeof(s->reason_text), r->check.reason);
-	switch (r->verdict) {
-	case V_OK:
-		session_accept(s);
-		return;
-	case V_PERM:
-	case V_NEXT:
-		session_deny(s, s->reason_text);
-		return;
-	case V_TEMP:
-	case V__MAX:
-		break;
-	}
-	session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, s->reason_text);
-}
-
-/*
- * Who is locked out is told "later", not "wrong": his program then tries again by itself instead
- * of asking him for another password. No backend hears of him.
- */
-static void
-session_on_guard(enum auth_guard_answer answer, void *arg)
-{
-	struct auth_session *s = arg;
-	const struct auth_flow *f = auth_setup_flow(s->listener);
-	struct auth_check *c = &s->run.check;
-	struct secret *password = auth_sasl_password(s->sasl);
-
-	s->running = false;
-	if (answer != AUTH_GUARD_GO) {
-		s->locked_out = answer == AUTH_GUARD_LOCKED;
-		session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, s->guard.reason);
-		return;
-	}
-	if (session_refused_by_rule(s, auth_sasl_login(s->sasl)))
-		return;
-	if (f == NULL) {
-		session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, "the listener has no auth_flow");
-		return;
-	}
-	c->cred = auth_sasl_cred(s->sasl);
-	c->password = *password; /* moved */
-	*password = (struct secret){NULL, 0};
-	c->client = s->client;
-	s->run.flow = f;
-	s->run.fn = session_on_answer;
-	s->run.arg = s;
-	s->running = true;
-	auth_run_start(&s->run);
-}
-
-/* Name and password are there, or a token. */
-static void
-session_ask(struct auth_session *s)
-{
-	const struct auth_check *c = &s->run.check;
-	const struct secret *password = auth_sasl_password(s->sasl);
-	const struct span guess = {password->data, password->len};
-
-	auth_setup_name(s->listener, auth_sasl_login(s->sasl), &s->run);
-	s->running = true;
-	auth_guard_ask(&s->guard, s->conf, &s->client,
-	    c->address[0] != '\0' ? c->address : c->login, &guess, session_on_guard, s);
 }
 
 static void
@@ -446,23 +237,41 @@ session_no_mech(struct auth_session *s)
 	session_refuse(s, 504, "5.5.4", s->offered_text, auth_sasl_reason(s->sasl));
 }
 
-static void
+void
 session_take(struct auth_session *s, enum sasl_outcome outcome)
 {
+	char entry[PASSWD_HASH_MAX + 1];
+
 	switch (outcome) {
 	case SASL_OUT_CHALLENGE:
+		if (s->peer == NULL) { /* cancelled while the guard was asked */
+			session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, "the client went away");
+			return;
+		}
 		session_challenge(s, auth_sasl_challenge(s->sasl));
 		ev_timer_set(&s->timer, EXCHANGE_MS, session_on_idle, s);
 		return;
 	case SASL_OUT_CREDENTIALS:
 		session_ask(s);
 		return;
+	case SASL_OUT_NAME:
+		if (session_find_keys(s, entry))
+			session_take(s, auth_sasl_keys(s->sasl, entry));
+		explicit_bzero(entry, sizeof(entry));
+		return;
+	case SASL_OUT_PROOF:
+		session_ask_proof(s);
+		return;
+	case SASL_OUT_PROVEN:
+		session_proven(s);
+		return;
 	case SASL_OUT_MALFORMED:
 		session_refuse(
 		    s, 501, "5.5.2", "Malformed authentication message", auth_sasl_reason(s->sasl));
 		return;
 	case SASL_OUT_REFUSED:
-		session_deny(s, auth_sasl_reason(s->sasl));
+		/* of a name without keys, the reason was known before */
+		session_deny(s, s->scram == V_PERM ? s->reason_text : auth_sasl_reason(s->sasl));
 		return;
 	case SASL_OUT_NO_MECH:
 		session_no_mech(s);
@@ -509,6 +318,7 @@ auth_session_start(const struct conf *c, struct ipc_peer *p, const struct ipc_au
 	s->tls_version = span_dup(m->tls_version);
 	s->tls_cipher = span_dup(m->tls_cipher);
 	s->ou = s->backend = s->reason = "";
+	s->scram = V_NEXT; /* no keys were looked for */
 	s->asked_ms = auth_clock_ms();
 	LIST_INSERT_HEAD(&buckets[bucket_of(p, m->sid)], s, link);
 	stats.open++;
@@ -581,6 +391,13 @@ auth_session_peer_down(struct ipc_peer *p)
 			else
 				session_free(s);
 		}
+}
+
+void
+session_count_rule(struct auth_session *s)
+{
+	stats.by_rule++;
+	s->by_rule = true;
 }
 
 const struct auth_session_stats *

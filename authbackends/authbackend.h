@@ -87,6 +87,14 @@ struct authbackend {
 	 */
 	bool (*look)(void *self, struct auth_check *, enum verdict *);
 	enum verdict (*check)(void *self, struct auth_check *); /* on a worker, blocks */
+	/*
+	 * SCRAM keys (base/scram.h), in the loop, must not block; NULL: has none, ever. scram:
+	 * V_OK with the entry in hash; V_NEXT unknown user; V_PERM known, but without keys or
+	 * not to log in, with the reason. scram_like: an entry of the cost that most have, ""
+	 * while there is none; lives until the loop's next turn.
+	 */
+	enum verdict (*scram)(void *self, struct auth_check *);
+	const char *(*scram_like)(const void *self);
 	void (*close)(void *self);
 	/*
 	 * Every second in the loop; may be NULL. want_file(path) asks the supervisor to open it,

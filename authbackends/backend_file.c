@@ -246,6 +246,38 @@ file_check(void *self, struct auth_check *c)
 	return V_PERM;
 }
 
+/* A line without keys is a user all the same: he cannot log in by SCRAM. */
+static enum verdict
+file_scram(void *self, struct auth_check *c)
+{
+	struct file *f = self;
+	struct passwd_entry e;
+	enum passwd_kind kind;
+
+	if (!passwd_table_find(f->table, span_of(c->login), &e) &&
+	    (c->address[0] == '\0' || !passwd_table_find(f->table, span_of(c->address), &e)))
+		return V_NEXT;
+	(void)str_copy_span(c->name, sizeof(c->name), e.name);
+	if (e.kind == ENTRY_LOCKED) {
+		(void)str_copy(c->reason, sizeof(c->reason), "the user is locked in the file");
+		return V_PERM;
+	}
+	if (e.kind != ENTRY_HASH || passwd_hash_check(e.secret, &kind) != NULL ||
+	    kind != PASSWD_SCRAM_SHA256) {
+		(void)str_copy(c->reason, sizeof(c->reason), "the user has no SCRAM keys");
+		return V_PERM;
+	}
+	return str_copy_span(c->hash, sizeof(c->hash), e.secret) == 0 ? V_OK : V_TEMP;
+}
+
+static const char *
+file_scram_like(const void *self)
+{
+	const struct file *f = self;
+
+	return passwd_table_scram_like(f->table);
+}
+
 static void
 load_work(struct auth_job *job)
 {
@@ -357,6 +389,8 @@ const struct authbackend authbackend_file = {
     .open = file_open,
     .look = file_look,
     .check = file_check,
+    .scram = file_scram,
+    .scram_like = file_scram_like,
     .close = file_close,
     .tick = file_tick,
     .changes = file_changes,

@@ -8,6 +8,7 @@
 #include "authbackends/authbackend.h"
 
 #include "base/fs.h"
+#include "base/scram.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -19,7 +20,7 @@
 struct internal {
 	const struct conf *conf;
 	char **hashes; /* one per user block, NULL where it has no secret */
-	char dummy[PASSWD_HASH_MAX + 1];
+	char dummy[PASSWD_HASH_MAX + 1], scram_like[PASSWD_HASH_MAX + 1];
 };
 
 /* The first line of the file, without white space around it. */
@@ -74,16 +75,22 @@ internal_close(void *self)
 	free(in);
 }
 
-/* The hash whose cost most users have. Few kinds are in use: counting pairs with the first ones is
- * enough. */
+static bool
+is_scram(const char *hash)
+{
+	return strncmp(hash, SCRAM_PREFIX, strlen(SCRAM_PREFIX)) == 0;
+}
+
+/* The hash whose cost most users have, of all or of those with SCRAM keys. Few kinds are in use:
+ * counting pairs with the first ones is enough. */
 static void
-choose_dummy(struct internal *in)
+choose_dummy(struct internal *in, bool only_scram, char out[PASSWD_HASH_MAX + 1])
 {
 	const char *seen[16];
 	size_t count[16] = {0}, n = 0, i, k, best = 0;
 
 	for (i = 0; i < in->conf->n_user; i++) {
-		if (in->hashes[i] == NULL)
+		if (in->hashes[i] == NULL || (only_scram && !is_scram(in->hashes[i])))
 			continue;
 		for (k = 0; k < n; k++) {
 			struct span a = passwd_hash_cost(seen[k]);
@@ -98,7 +105,7 @@ choose_dummy(struct internal *in)
 			best = k;
 	}
 	if (n > 0)
-		(void)str_copy(in->dummy, sizeof(in->dummy), seen[best]);
+		(void)str_copy(out, PASSWD_HASH_MAX + 1, seen[best]);
 }
 
 static int
@@ -117,7 +124,8 @@ internal_open(const struct conf *conf, const struct conf_backend *block, void **
 			internal_close(in);
 			return -1;
 		}
-	choose_dummy(in);
+	choose_dummy(in, false, in->dummy);
+	choose_dummy(in, true, in->scram_like);
 	*self = in;
 	return 0;
 }
@@ -135,43 +143,87 @@ client_allowed(const struct conf_user *u, const struct net_addr *client)
 	return false;
 }
 
+/* The user's block and what it says beside the password: V_OK, V_NEXT nobody, V_PERM with reason.
+ */
+static enum verdict
+find_user(const struct internal *in, struct auth_check *c, const struct conf_user **user)
+{
+	const struct conf_user *u = NULL;
+
+	if (c->address[0] != '\0')
+		u = conf_user_find(in->conf, c->address);
+	if (u == NULL)
+		u = conf_user_find(in->conf, c->login);
+	if (u == NULL)
+		return V_NEXT;
+	(void)str_copy(c->name, sizeof(c->name), u->title);
+	if (u->smtp_auth == SMTP_AUTH_OFF) {
+		(void)str_copy(c->reason, sizeof(c->reason), "smtp_auth of the user is off");
+		return V_PERM;
+	}
+	if (!client_allowed(u, &c->client)) {
+		(void)str_copy(c->reason, sizeof(c->reason),
+		    "the client's address is not among the user's clients");
+		return V_PERM;
+	}
+	*user = u;
+	return V_OK;
+}
+
+/* Of a user without a secret: a block that only says what he may; another backend has the
+ * password. */
+static const char *
+hash_of(const struct internal *in, const struct conf_user *u)
+{
+	return in->hashes[u - in->conf->user_blocks];
+}
+
 static bool
 internal_look(void *self, struct auth_check *c, enum verdict *v)
 {
 	struct internal *in = self;
 	const struct conf_user *u = NULL;
-	const char *hash;
 
 	if (c->dummy[0] == '\0')
 		(void)str_copy(c->dummy, sizeof(c->dummy), in->dummy);
-	if (c->address[0] != '\0')
-		u = conf_user_find(in->conf, c->address);
-	if (u == NULL)
-		u = conf_user_find(in->conf, c->login);
-	if (u == NULL) {
-		*v = V_NEXT;
+	*v = find_user(in, c, &u);
+	if (*v != V_OK)
 		return true;
-	}
-	(void)str_copy(c->name, sizeof(c->name), u->title);
-	*v = V_PERM;
-	if (u->smtp_auth == SMTP_AUTH_OFF) {
-		(void)str_copy(c->reason, sizeof(c->reason), "smtp_auth of the user is off");
-		return true;
-	}
-	if (!client_allowed(u, &c->client)) {
-		(void)str_copy(c->reason, sizeof(c->reason),
-		    "the client's address is not among the user's clients");
-		return true;
-	}
-	hash = in->hashes[u - in->conf->user_blocks];
-	if (hash ==
-	    NULL) { /* a block that only says what the user may: another backend has the password */
+	if (hash_of(in, u) == NULL) {
 		c->name[0] = '\0';
 		*v = V_NEXT;
 		return true;
 	}
-	(void)str_copy(c->hash, sizeof(c->hash), hash);
+	(void)str_copy(c->hash, sizeof(c->hash), hash_of(in, u));
 	return false;
+}
+
+static enum verdict
+internal_scram(void *self, struct auth_check *c)
+{
+	const struct internal *in = self;
+	const struct conf_user *u = NULL;
+	enum verdict v = find_user(in, c, &u);
+
+	if (v != V_OK)
+		return v;
+	if (hash_of(in, u) == NULL) {
+		c->name[0] = '\0';
+		return V_NEXT;
+	}
+	if (!is_scram(hash_of(in, u))) {
+		(void)str_copy(c->reason, sizeof(c->reason), "the user has no SCRAM keys");
+		return V_PERM;
+	}
+	return str_copy(c->hash, sizeof(c->hash), hash_of(in, u)) == 0 ? V_OK : V_TEMP;
+}
+
+static const char *
+internal_scram_like(const void *self)
+{
+	const struct internal *in = self;
+
+	return in->scram_like;
 }
 
 static enum verdict
@@ -193,5 +245,7 @@ const struct authbackend authbackend_internal = {
     .open = internal_open,
     .look = internal_look,
     .check = internal_check,
+    .scram = internal_scram,
+    .scram_like = internal_scram_like,
     .close = internal_close,
 };

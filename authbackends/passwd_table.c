@@ -40,7 +40,7 @@ struct passwd_table {
 	size_t n_plain;
 	struct cost costs[COSTS_MAX];
 	size_t n_costs;
-	char dummy[PASSWD_HASH_MAX + 1];
+	char dummy[PASSWD_HASH_MAX + 1], scram_like[PASSWD_HASH_MAX + 1];
 	struct passwd_finding findings[PASSWD_TABLE_MAX_FINDINGS];
 	size_t n_findings, total_findings;
 };
@@ -278,21 +278,32 @@ add_line(struct passwd_table *t, struct span line, bool allow_plain)
 	return NULL;
 }
 
-static void
-choose_dummy(struct passwd_table *t)
+/* The entry of the cost that more than `most` have, only SCRAM ones if so wished; NULL: none. */
+static const struct entry *
+most_frequent(const struct passwd_table *t, size_t most, bool only_scram)
 {
-	size_t i, best = 0, most = t->n_plain;
-	bool found = false;
+	const struct entry *best = NULL;
+	size_t i;
 
 	for (i = 0; i < t->n_costs; i++)
-		if (t->costs[i].count > most) {
+		if (t->costs[i].count > most &&
+		    (!only_scram ||
+			strncmp(t->costs[i].text, SCRAM_PREFIX, strlen(SCRAM_PREFIX)) == 0)) {
 			most = t->costs[i].count;
-			best = i;
-			found = true;
+			best = &t->entries[t->costs[i].entry];
 		}
-	if (found)
-		(void)str_copy_span(
-		    t->dummy, sizeof(t->dummy), entry_secret(t, &t->entries[t->costs[best].entry]));
+	return best;
+}
+
+static void
+choose_dummies(struct passwd_table *t)
+{
+	const struct entry *e;
+
+	if ((e = most_frequent(t, t->n_plain, false)) != NULL)
+		(void)str_copy_span(t->dummy, sizeof(t->dummy), entry_secret(t, e));
+	if ((e = most_frequent(t, 0, true)) != NULL)
+		(void)str_copy_span(t->scram_like, sizeof(t->scram_like), entry_secret(t, e));
 }
 
 struct passwd_table *
@@ -322,7 +333,7 @@ passwd_table_parse(struct buf *text, bool allow_plain)
 			t->findings[t->n_findings++] = (struct passwd_finding){number, wrong};
 		t->total_findings++;
 	}
-	choose_dummy(t);
+	choose_dummies(t);
 	return t;
 }
 
@@ -335,6 +346,7 @@ passwd_table_free(struct passwd_table *t)
 	free(t->entries);
 	free(t->slots);
 	explicit_bzero(t->dummy, sizeof(t->dummy));
+	explicit_bzero(t->scram_like, sizeof(t->scram_like));
 	free(t);
 }
 
@@ -363,6 +375,12 @@ const char *
 passwd_table_dummy(const struct passwd_table *t)
 {
 	return t->dummy;
+}
+
+const char *
+passwd_table_scram_like(const struct passwd_table *t)
+{
+	return t->scram_like;
 }
 
 const struct passwd_finding *

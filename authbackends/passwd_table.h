@@ -43,6 +43,8 @@ bool passwd_table_find(const struct passwd_table *, struct span name, struct pas
 size_t passwd_table_count(const struct passwd_table *);
 /* One hash of the most frequent cost, "" when most entries are in clear. */
 const char *passwd_table_dummy(const struct passwd_table *);
+/* One entry of SCRAM keys, of the most frequent cost; "" when there is none. */
+const char *passwd_table_scram_like(const struct passwd_table *);
 /* The first findings; *total counts all. */
 const struct passwd_finding *passwd_table_findings(
     const struct passwd_table *, size_t *n, size_t *total);

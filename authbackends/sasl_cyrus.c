@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/sasl_lib.h"
+#include "base/scram.h"
 #include "base/str.h"
 
 #include <dlfcn.h>
@@ -20,17 +21,22 @@
 /* sasl/sasl.h wants callbacks as a pointer to a function without a prototype. */
 #define CALLBACK(fn) ((int (*)(void))(void (*)(void))(fn))
 
+/* Our own, by which the source of properties finds its exchange. */
+#define OUR_CALLBACK 0x9001
+
 static const struct {
 	const char *name, *file;
 } plugins[] = {
     {"PLAIN", "libplain.so.2"},
     {"LOGIN", "liblogin.so.2"},
+    {"SCRAM", "libscram.so.2"},
 };
 
 struct sasl_cyrus {
 	sasl_conn_t *conn;
-	sasl_callback_t callbacks[2];
+	sasl_callback_t callbacks[3];
 	char user[AUTH_NAME_MAX + 1];
+	char entry[SCRAM_TEXT]; /* keys of that user, "" without */
 	bool captured;          /* our verifier was called */
 	struct secret password; /* as our verifier was given it */
 };
@@ -50,7 +56,7 @@ on_getopt(void *context, const char *plugin, const char *option, const char **re
 	    {"auxprop_plugin", "submitd"},
 	    {"canon_user_plugin", "INTERNAL"},
 	    {"auto_transition", "no"},
-	    {"mech_list", "PLAIN LOGIN"},
+	    {"mech_list", "PLAIN LOGIN SCRAM-SHA-256"},
 	    {"log_level", "3"},
 	};
 	size_t i;
@@ -119,15 +125,30 @@ on_checkpass(sasl_conn_t *conn, void *context, const char *user, const char *pas
 	return SASL_BADAUTH;
 }
 
-/* The library wants a source of user properties; ours has none. */
+/*
+ * The library asks for the properties of a user: SCRAM gets the keys that were given to
+ * us, for the name that we looked at and nobody else.
+ */
 static int
 auxprop_lookup(void *glob, sasl_server_params_t *sp, unsigned flags, const char *user, unsigned len)
 {
+	const struct propval *p = sp->utils->prop_get(sp->propctx);
+	sasl_callback_ft proc;
+	void *context = NULL;
+	struct sasl_cyrus *x;
+
 	(void)glob;
-	(void)sp;
 	(void)flags;
-	(void)user;
-	(void)len;
+	if (sp->utils->getcallback(sp->utils->conn, OUR_CALLBACK, &proc, &context) != SASL_OK ||
+	    context == NULL)
+		return SASL_OK;
+	x = context;
+	if (x->entry[0] == '\0' || len != strlen(x->user) || memcmp(user, x->user, len) != 0)
+		return SASL_OK;
+	for (; p != NULL && p->name != NULL; p++)
+		if (strcmp(p->name, "*authPassword") == 0 && p->values == NULL)
+			(void)sp->utils->prop_set(
+			    sp->propctx, p->name, x->entry, (int)strlen(x->entry));
 	return SASL_OK;
 }
 
@@ -225,7 +246,8 @@ sasl_cyrus_new(void)
 
 	x->callbacks[0] =
 	    (sasl_callback_t){SASL_CB_SERVER_USERDB_CHECKPASS, CALLBACK(on_checkpass), x};
-	x->callbacks[1] = (sasl_callback_t){SASL_CB_LIST_END, NULL, NULL};
+	x->callbacks[1] = (sasl_callback_t){OUR_CALLBACK, CALLBACK(on_checkpass), x};
+	x->callbacks[2] = (sasl_callback_t){SASL_CB_LIST_END, NULL, NULL};
 	/* The realm is NULL: "" would make "alice@" of "alice". */
 	if (sasl_server_new("smtp", our_hostname, NULL, NULL, NULL, x->callbacks, 0, &x->conn) !=
 		SASL_OK ||
@@ -255,11 +277,19 @@ sasl_cyrus_user(struct sasl_cyrus *x, const char *name)
 	(void)str_copy(x->user, sizeof(x->user), name);
 }
 
+void
+sasl_cyrus_scram(struct sasl_cyrus *x, const char *entry)
+{
+	(void)str_copy(x->entry, sizeof(x->entry), entry);
+}
+
 static enum cyrus_result
 take(struct sasl_cyrus *x, int r, const char *out, unsigned outlen, struct buf *challenge)
 {
 	if (x->captured)
 		return CYRUS_PASSWORD;
+	if (r == SASL_OK && x->entry[0] != '\0')
+		return CYRUS_PROVEN;
 	if (r == SASL_CONTINUE) {
 		buf_reset(challenge);
 		buf_add(challenge, out == NULL ? "" : out, out == NULL ? 0 : outlen);
@@ -267,6 +297,8 @@ take(struct sasl_cyrus *x, int r, const char *out, unsigned outlen, struct buf *
 	}
 	if (r == SASL_NOMEM || r == SASL_FAIL)
 		return CYRUS_FAILED;
+	if (r == SASL_BADAUTH || r == SASL_NOUSER)
+		return CYRUS_REFUSED;
 	if (r == SASL_NOMECH || r == SASL_TOOWEAK || r == SASL_ENCRYPT)
 		return CYRUS_NO_MECH;
 	return CYRUS_MALFORMED;

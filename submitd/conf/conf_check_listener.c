@@ -8,6 +8,7 @@
  */
 #include "conf/conf_internal.h"
 
+#include "base/list.h"
 #include "base/str.h"
 #include "mail/addr.h"
 
@@ -63,6 +64,81 @@ listener_check_auth(struct conf_builder *b, const struct conf_listener *l)
 		    l->title);
 }
 
+/* The mechanisms, and the type of backend without which nobody could log in by one. */
+static const struct {
+	const char *name, *type, *other; /* NULL: any */
+} mechanisms[] = {
+    {"PLAIN", NULL, NULL},
+    {"LOGIN", NULL, NULL},
+    {"SCRAM-SHA-256", "internal", "file"},
+    {"OAUTHBEARER", "oauth", NULL},
+    {"XOAUTH2", "oauth", NULL},
+};
+
+static bool
+flow_has_type(const struct conf_builder *b, const struct conf_auth_flow *f, const char *type)
+{
+	static const char *const words[] = {CONF_ENUM_backend_type};
+	size_t i, k;
+
+	for (i = 0; type != NULL && i < f->chain.n; i++) {
+		if (str_eq_nocase(f->chain.v[i], type))
+			return true; /* internal, without a block */
+		for (k = 0; k < b->conf->n_backend; k++) {
+			const struct conf_backend *x = &b->conf->backend_blocks[k];
+
+			if (strcmp(x->title, f->chain.v[i]) == 0 && x->type >= 0 &&
+			    (size_t)x->type < ARRAY_LEN(words) && strcmp(words[x->type], type) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+static void
+mechanism_check(struct conf_builder *b, const struct conf_listener *l, const char *word)
+{
+	struct conf_where where = CONF_WHERE(l, listener, auth_mechanisms);
+	char shown[CONF_SHOWN];
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(mechanisms); i++)
+		if (str_eq_nocase(word, mechanisms[i].name))
+			break;
+	if (i == ARRAY_LEN(mechanisms)) {
+		conf_error(b, where,
+		    "listener \"%s\": auth_mechanisms: there is no \"%s\"; right are PLAIN, "
+		    "LOGIN, SCRAM-SHA-256, OAUTHBEARER and XOAUTH2",
+		    l->title, conf_shown(span_of(word), shown));
+		return;
+	}
+	if (l->flow_block == NULL || mechanisms[i].type == NULL ||
+	    flow_has_type(b, l->flow_block, mechanisms[i].type) ||
+	    flow_has_type(b, l->flow_block, mechanisms[i].other))
+		return;
+	conf_warn(b, where,
+	    "listener \"%s\": auth_mechanisms: nobody can log in by %s, for auth_flow \"%s\" has "
+	    "no backend with type = %s",
+	    l->title, mechanisms[i].name, l->flow_block->title, mechanisms[i].type);
+}
+
+static void
+listener_check_mechanisms(struct conf_builder *b, const struct conf_listener *l)
+{
+	size_t i;
+
+	if (CONF_GIVEN(l, listener, auth_mechanisms) && l->auth_mechanisms.n == 0)
+		conf_error(b, CONF_WHERE(l, listener, auth_mechanisms),
+		    "listener \"%s\": auth_mechanisms is empty: nobody could log in; leave it out "
+		    "for all, or write auth = off",
+		    l->title);
+	for (i = 0; i < l->auth_mechanisms.n; i++)
+		mechanism_check(b, l, l->auth_mechanisms.v[i]);
+	if (l->auth == LISTENER_AUTH_OFF && l->auth_mechanisms.n > 0)
+		conf_warn(b, CONF_WHERE(l, listener, auth_mechanisms),
+		    "listener \"%s\": auth_mechanisms does nothing while auth = off", l->title);
+}
+
 static void
 listener_check_tls(struct conf_builder *b, const struct conf_listener *l, bool own_profile)
 {
@@ -116,6 +192,8 @@ listener_check(struct conf_builder *b, const struct conf_listener *l, uint64_t i
 	struct conf_where where;
 
 	listener_check_auth(b, l);
+	if ((inherited >> CONF_OPT_listener_auth_mechanisms & 1) == 0)
+		listener_check_mechanisms(b, l);
 	listener_check_tls(b, l,
 	    CONF_GIVEN(l, listener, tls_profile) &&
 		(inherited >> CONF_OPT_listener_tls_profile & 1) == 0);

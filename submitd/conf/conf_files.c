@@ -9,6 +9,7 @@
 #include "conf/conf_internal.h"
 
 #include "base/fs.h"
+#include "base/scram.h"
 #include "base/str.h"
 #include "base/tls.h"
 
@@ -132,9 +133,11 @@ files_check_user(struct conf_findings *f, const struct conf_user *u)
 			    "%s: secret: %s is empty; put a hash into it (submitctl passwd makes "
 			    "one)",
 			    label, path);
-		else if (s.p[0] != '$' || memchr(s.p, '\n', s.n) != NULL)
+		else if ((s.p[0] != '$' && !span_starts_nocase(s, SCRAM_PREFIX)) ||
+			 memchr(s.p, '\n', s.n) != NULL)
 			conf_findings_add(f, true, where,
-			    "%s: secret: %s does not hold one hash that begins with $ in one line "
+			    "%s: secret: %s does not hold one hash, which begins with $ or "
+			    "SCRAM-SHA-256$, in one line "
 			    "(submitctl passwd makes one)",
 			    label, path);
 		files_check_mode(f, where, label, "secret", path);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What a client sends to AUTH, decoded: through the look before the SASL library, the
- * library, and the look at what came out. First byte: mechanism, and whether the
- * first response comes with the command; responses are cut at 0xfe bytes.
+ * library, and the look at what came out. First byte: mechanism (bits 0, 1 and 3), and
+ * whether the first response comes with the command (bit 2); responses are cut at 0xfe bytes.
  */
 #include "authbackends/auth_sasl.h"
 #include "authbackends/authbackend.h"
@@ -10,6 +10,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+#define KEYS                                                                                       \
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" \
+	":AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
@@ -57,14 +61,28 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	part = (data[0] & 4) != 0 ? span_cut(&rest, '\xfe') : (struct span){NULL, 0};
 	if (part.p == NULL)
 		part.p = "";
-	o = auth_sasl_start(x, span_of(mechs[data[0] & 3]), (data[0] & 4) != 0 ? &part : NULL);
-	while (o == SASL_OUT_CHALLENGE && rounds++ < 4) {
+	o = auth_sasl_start(x, span_of((data[0] & 8) != 0 ? "SCRAM-SHA-256" : mechs[data[0] & 3]),
+	    (data[0] & 4) != 0 ? &part : NULL);
+	while ((o == SASL_OUT_CHALLENGE || o == SASL_OUT_NAME || o == SASL_OUT_PROOF) &&
+	       rounds++ < 8) {
+		if (o == SASL_OUT_PROOF) {
+			o = auth_sasl_proof(x);
+			continue;
+		}
+		if (o == SASL_OUT_NAME) {
+			if (auth_sasl_login(x)[0] == '\0')
+				abort();
+			o = auth_sasl_keys(x, KEYS);
+			continue;
+		}
 		part = span_cut(&rest, '\xfe');
 		if (part.p == NULL)
 			part.p = "";
 		o = auth_sasl_step(x, part);
 	}
 	if (o == SASL_OUT_CHALLENGE) /* exchanges end */
+		abort();
+	if (o == SASL_OUT_PROVEN) /* nobody has the password of these keys */
 		abort();
 	if (o == SASL_OUT_CREDENTIALS)
 		check(x);

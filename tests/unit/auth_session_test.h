@@ -24,6 +24,11 @@
 #define SHA                                                                                        \
 	"$6$rounds=1000$abc$"                                                                      \
 	"zaWpAwySRl8PX4W2aEMJwxpN82bCKtDZP0RBdOD6W7BQlilBqAsWnAZuS10iUyJZneS8Ob1gxs1BZkqJi1nTi."
+#define SCRAM_SALT "W22ZaJ0SNY7soEsUEjb6gQ=="
+#define SCRAM                                                                                      \
+	"SCRAM-SHA-256$4096:" SCRAM_SALT "$NPykTmxhvQ4QydY34wnid8tcnX02Uktf4GdWbwjc/ek=:"          \
+	"g6cZ2zK7Tpo5G+CkYlHdz2+Dr5MuBzOBweZ2KXlXybI="
+/* both of the password "x" */
 #define DELAY_MS 60
 
 static char dir[] = "/tmp/submitd-test-XXXXXX";
@@ -162,7 +167,8 @@ setup(void **state)
 	if (mkdtemp(dir) == NULL)
 		return -1;
 	write_file("hash", SHA "\n");
-	write_file("users", "dora plain\nboth@example.com infile\nceo@example.com boss\n");
+	write_file("users", "dora plain\nboth@example.com infile\nceo@example.com boss\n"
+			    "sara@example.com " SCRAM "\nboss:" SCRAM "\n");
 	buf_addf(&b,
 	    "server { hostname = \"mail.example.com\" }\n"
 	    "log { level = error }\n"

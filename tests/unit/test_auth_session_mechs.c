@@ -4,6 +4,12 @@
  */
 #include "auth_session_test.h"
 
+#include "base/enc.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/sha.h>
+
 /* A token says whose it is: its own text is the local part. */
 static enum verdict
 token_check(void *self, struct auth_check *c)
@@ -67,7 +73,8 @@ test_tokens(void **state)
 	begin("enc", true, "192.0.2.1", "XOAUTH2", NULL); /* not without such a backend */
 	wait_answer();
 	assert_int_equal(answer.m.code, 504);
-	assert_true(span_eq(answer.m.text, "Mechanism not available; offered are PLAIN LOGIN"));
+	assert_true(span_eq(answer.m.text, "Mechanism not available; offered are PLAIN LOGIN "
+					   "SCRAM-SHA-256"));
 	s[n - 1].kind = &tokens;
 	begin("clear", false, "192.0.2.1", "XOAUTH2", NULL); /* nor without TLS */
 	wait_answer();
@@ -109,11 +116,216 @@ test_tokens(void **state)
 	s[n - 1].kind = kind;
 }
 
+/* ---- SCRAM-SHA-256 ----------------------------------------------------------------------------
+ */
+
+static struct buf first_sent; /* client-first-message-bare */
+static struct buf server_first;
+
+/* Begins; the server's first message is in server_first. */
+static void
+scram_begin(const char *header, const char *name)
+{
+	struct buf b = BUF_INIT;
+	struct span s;
+
+	buf_reset(&first_sent);
+	buf_addf(&first_sent, "n=%s,r=rOprNGfwEbeRWgbNEkqO", name);
+	buf_add_str(&b, header);
+	buf_add_span(&b, buf_span(&first_sent));
+	s = buf_span(&b);
+	begin("enc", true, "192.0.2.1", "SCRAM-SHA-256", &s);
+	buf_clear(&b);
+	wait_answer();
+	buf_reset(&server_first);
+	if (answer.m.more != 0)
+		buf_add_span(&server_first, answer.m.challenge);
+}
+
+/* The value of an attribute of the server's message. */
+static struct span
+attribute(char name)
+{
+	struct span rest = buf_span(&server_first), a;
+
+	do
+		a = span_cut(&rest, ',');
+	while (a.n > 1 && a.p[0] != name);
+	assert_true(a.n > 2 && a.p[1] == '=');
+	return (struct span){a.p + 2, a.n - 2};
+}
+
+/* Sends the proof of a password; binding: base64 of the header. */
+static void
+scram_prove(const char *password, const char *binding)
+{
+	struct buf salt = BUF_INIT, final = BUF_INIT, message = BUF_INIT;
+	uint8_t salted[32], client[32], stored[32], signature[32];
+	uint64_t iterations;
+	struct span s;
+	unsigned len;
+	size_t i;
+
+	assert_int_equal(base64_decode(&salt, attribute('s')), 0);
+	assert_int_equal(span_to_u64(attribute('i'), 4096, 1000000, &iterations), 0);
+	PKCS5_PBKDF2_HMAC(password, (int)strlen(password), buf_data(&salt), (int)buf_len(&salt),
+	    (int)iterations, EVP_sha256(), 32, salted);
+	HMAC(EVP_sha256(), salted, 32, (const uint8_t *)"Client Key", 10, client, &len);
+	SHA256(client, 32, stored);
+	s = attribute('r');
+	buf_addf(&final, "c=%s,r=%.*s", binding, (int)s.n, s.p);
+	buf_add_span(&message, buf_span(&first_sent));
+	buf_add_byte(&message, ',');
+	buf_add_span(&message, buf_span(&server_first));
+	buf_add_byte(&message, ',');
+	buf_add_span(&message, buf_span(&final));
+	HMAC(EVP_sha256(), stored, 32, buf_data(&message), buf_len(&message), signature, &len);
+	for (i = 0; i < 32; i++)
+		client[i] ^= signature[i];
+	buf_add_str(&final, ",p=");
+	base64_encode(&final, client, 32);
+	respond(buf_cstr(&final));
+	buf_clear(&salt);
+	buf_clear(&final);
+	buf_clear(&message);
+}
+
+static void
+test_scram(void **state)
+{
+	static const struct {
+		const char *header, *name, *password, *binding;
+		unsigned code;
+		const char *principal, *reason;
+	} cases[] = {
+	    {"n,,", "sara@example.com", "x", "biws", 235, "sara@example.com", ""},
+	    {"y,,", "SARA", "x", "eSws", 235, "sara@example.com", ""},
+	    {"n,a=sara,", "sara", "x", "bixhPXNhcmEs", 235, "sara@example.com", ""},
+	    {"n,,", "sara", "y", "biws", 535, "", "wrong password"},
+	    {"n,,", "nobody", "x", "biws", 535, "", "unknown user"},
+	    {"n,,", "dora", "plain", "biws", 535, "", "no SCRAM keys"},
+	    {"n,,", "alice", "x", "biws", 535, "", "no SCRAM keys"}, /* S17: known to internal */
+	    {"n,,", "off", "x", "biws", 535, "", "smtp_auth"},       /* S18 */
+	    {"n,,", "netted", "x", "biws", 535, "", "client"},
+	    {"n,,", "ceo", "x", "biws", 535, "", "rule S14"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		int64_t began;
+
+		scram_begin(cases[i].header, cases[i].name);
+		if (answer.m.more == 0)
+			fail_msg("case %zu: %d at once", i, answer.m.code);
+		assert_true(span_starts_nocase(buf_span(&server_first), "r=rOprNGfwEbeRWgbNEkqO"));
+		assert_true(span_eq(attribute('i'), "4096"));
+		assert_int_equal(attribute('s').n, strlen(SCRAM_SALT));
+		began = auth_clock_ms();
+		scram_prove(cases[i].password, cases[i].binding);
+		if (answer.m.more != 0) {
+			assert_true(span_starts_nocase(answer.m.challenge, "v="));
+			respond("");
+		} else {
+			assert_true(auth_clock_ms() - began >= DELAY_MS);
+		}
+		struct ipc_audit_auth r = last_record();
+		char reason[200];
+		(void)str_copy_span(reason, sizeof(reason), r.reason);
+		if (answer.m.code != cases[i].code ||
+		    !span_eq(answer.m.principal, cases[i].principal) ||
+		    strstr(reason, cases[i].reason) == NULL)
+			fail_msg("case %zu: %d (%s)", i, answer.m.code, reason);
+		assert_true(span_eq(r.mech, "SCRAM-SHA-256"));
+		assert_int_equal(auth_session_stats()->open, 0);
+	}
+}
+
+/* P3: the salt of a name that nobody has is as lasting as a user's. */
+static void
+test_scram_fakes(void **state)
+{
+	static const char *const names[] = {"nobody", "nobody@example.com", "NoBody", "other"};
+	char salt[4][100];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		scram_begin("n,,", names[i]);
+		assert_int_equal(answer.m.more, 1);
+		(void)str_copy_span(salt[i], sizeof(salt[i]), attribute('s'));
+		assert_int_equal(auth_session_cancel(front, last_sid), 0);
+	}
+	assert_string_equal(salt[0], salt[1]);
+	assert_string_equal(salt[0], salt[2]);
+	assert_string_not_equal(salt[0], salt[3]);
+	assert_string_not_equal(salt[0], SCRAM_SALT);
+}
+
+/* Steps out of order, other headers and nonces, names with escapes. */
+static void
+test_scram_hostile(void **state)
+{
+	static const struct {
+		const char *first;
+		unsigned code;
+	} firsts[] = {
+	    {"p=tls-unique,,n=sara,r=abc", 501},
+	    {"n,,n=sara", 501},
+	    {"n,,r=abc,n=sara", 501},
+	    {"n,,m=x,n=sara,r=abc", 501},
+	    {"n,,n=sara,r=", 501},
+	    {"n,,n=sa=2cra,r=abc", 501},
+	    {"n,,n=,r=abc", 535},
+	    {"n,a=boss,n=sara,r=abc", 535},
+	    {"n,a=sara=3D,n=sara,r=abc", 535},
+	    {"n,,n=sara ,r=abc", 535},
+	    {"n,,n=sa\nra,r=abc", 535},
+	    {"", 501},
+	    {"n,,", 501},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(firsts); i++) {
+		struct span s = span_of(firsts[i].first);
+
+		begin("enc", true, "192.0.2.1", "SCRAM-SHA-256", &s);
+		wait_answer();
+		if (answer.m.more != 0 || answer.m.code != firsts[i].code)
+			fail_msg("first %zu: %d", i, answer.m.code);
+	}
+	static const char *const finals[] = {"", "n,,n=sara,r=abc", "c=biws,r=abc,p=AAAA",
+	    "c=eSws,r=rOprNGfwEbeRWgbNEkqO,p=AAAA", "c=biws,p=AAAA", "p=AAAA", "v=AAAA"};
+	for (i = 0; i < ARRAY_LEN(finals); i++) {
+		scram_begin("n,,", "sara");
+		assert_int_equal(answer.m.more, 1);
+		respond(finals[i]);
+		if (answer.m.more != 0 || (answer.m.code != 501 && answer.m.code != 535))
+			fail_msg("final %zu: %d", i, answer.m.code);
+	}
+	scram_begin("n,,", "sara"); /* another header than in the first message */
+	scram_prove("x", "eSws");
+	assert_int_equal(answer.m.code, 501);
+	scram_begin("n,,", "sara");
+	scram_prove("x", "biws");
+	assert_int_equal(answer.m.more, 1);
+	respond("and more");
+	assert_int_equal(answer.m.code, 501);
+	scram_begin("n,,", "a=2Cb=3D"); /* a,b= */
+	assert_int_equal(answer.m.more, 1);
+	assert_int_equal(auth_session_cancel(front, last_sid), 0);
+	assert_int_equal(auth_session_stats()->open, 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_tokens),
+	    cmocka_unit_test(test_scram),
+	    cmocka_unit_test(test_scram_fakes),
+	    cmocka_unit_test(test_scram_hostile),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

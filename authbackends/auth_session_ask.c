@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Whose credentials they are: the policy's rules before any backend is asked (S14,
+ * S15), the chain of backends or the keys of SCRAM, and the principal that comes of it.
+ * Process auth, in the loop. Must never tell a wrong name from a wrong password, and
+ * never make a user of what no backend said.
+ */
+#include "authbackends/auth_session_internal.h"
+
+#include "authbackends/auth_report.h"
+#include "authbackends/auth_rule.h"
+#include "authbackends/auth_scram.h"
+#include "authbackends/auth_setup.h"
+#include "base/str.h"
+
+#include <string.h>
+
+/* S1, S14, S15, C4: whether a rule refuses that name; then status and reason_text say why. */
+static bool
+rule_refuses(struct auth_session *s, const char *login)
+{
+	const struct facts f = {
+	    .stage = AT_AUTH,
+	    .now_ms = ev_wall_ms(),
+	    .listener = s->listener->title,
+	    .client = s->client,
+	    .helo = s->helo,
+	    .tls = s->tls,
+	    .tls_version = s->tls_version,
+	    .tls_cipher = s->tls_cipher,
+	    .login = login[0] == '\0' ? NULL : login,
+	    .mech = auth_sasl_mech(s->sasl),
+	};
+
+	if (!auth_rule_refuses(s->conf, &f, &s->status, s->reason_text))
+		return false;
+	session_count_rule(s);
+	return true;
+}
+
+/* The rule's own reply is for those who may not use AUTH at all; else nothing is told (P3). */
+static bool
+rule_is_open(const struct auth_session *s)
+{
+	return s->status.code == 538 || s->status.code == 503;
+}
+
+static void
+session_refuse_by_rule(struct auth_session *s)
+{
+	if (rule_is_open(s))
+		session_refuse(s, s->status.code, s->status.code == 538 ? "5.7.11" : "5.5.1",
+		    s->status.text, s->reason_text);
+	else
+		session_deny(s, s->reason_text);
+}
+
+/*
+ * Who it is: the backend's own spelling, else the login. A token says by itself whose it
+ * is: its backend must tell, and a name that the client claims must be that one (RFC 7628,
+ * 3.1). V_OK, else why not in *why.
+ */
+static enum verdict
+session_principal(struct auth_session *s, const char **why)
+{
+	const char *login = auth_sasl_login(s->sasl), *name = s->run.check.name;
+	bool token = s->run.check.cred == CRED_TOKEN;
+	char claimed[ADDR_TEXT];
+
+	if (token && name[0] == '\0') {
+		*why = "the backend does not say whose token it is";
+		return V_TEMP;
+	}
+	if (policy_principal(s->conf, s->listener, name[0] == '\0' ? login : name, s->principal) ==
+	    -1) {
+		*why = "the name has no form as an address";
+		return V_PERM;
+	}
+	if (token && login[0] != '\0' &&
+	    (policy_principal(s->conf, s->listener, login, claimed) == -1 ||
+		!str_eq_nocase(claimed, s->principal))) {
+		*why = "the token is another user's";
+		return V_PERM;
+	}
+	const struct conf_ou *ou = policy_principal_ou(s->conf, s->principal);
+	s->ou = ou == NULL ? "" : ou->title;
+	return V_OK;
+}
+
+static void
+session_accept(struct auth_session *s)
+{
+	const char *why = "";
+
+	switch (session_principal(s, &why)) {
+	case V_OK:
+		break;
+	case V_PERM:
+	case V_NEXT:
+		session_deny(s, why);
+		return;
+	case V_TEMP:
+	case V__MAX:
+		session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, why);
+		return;
+	}
+	/* whom the client did not name is known only now: the rules have not seen him */
+	if (auth_sasl_login(s->sasl)[0] == '\0') {
+		if (rule_refuses(s, s->principal)) {
+			session_refuse_by_rule(s);
+			return;
+		}
+		if (!auth_setup_serves(s->run.source, s->principal)) {
+			session_deny(s, "the backend is kept for names of other units");
+			return;
+		}
+	}
+	s->verdict = V_OK;
+	s->code = 235;
+	s->esc = "2.7.0";
+	s->text = AUTH_TEXT_OK;
+	s->reason = "";
+	session_end(s);
+}
+
+/* Reasons live as long as the session; the walk's own text does not. */
+static void
+session_note_walk(struct auth_session *s)
+{
+	s->name_known = s->run.user_known;
+	s->backend = s->run.source == NULL ? "" : s->run.source->title;
+	(void)str_copy(s->reason_text, sizeof(s->reason_text), s->run.check.reason);
+}
+
+static void
+session_on_answer(struct auth_run *r, void *arg)
+{
+	struct auth_session *s = arg;
+
+	s->running = false;
+	session_note_walk(s);
+	switch (r->verdict) {
+	case V_OK:
+		session_accept(s);
+		return;
+	case V_PERM:
+	case V_NEXT:
+		session_deny(s, s->reason_text);
+		return;
+	case V_TEMP:
+	case V__MAX:
+		break;
+	}
+	session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, s->reason_text);
+}
+
+/*
+ * Who is locked out is told "later", not "wrong": his program then tries again by itself instead
+ * of asking him for another password. No backend hears of him.
+ */
+static bool
+session_may_go(struct auth_session *s, enum auth_guard_answer answer)
+{
+	s->running = false;
+	if (answer == AUTH_GUARD_GO)
+		return true;
+	s->locked_out = answer == AUTH_GUARD_LOCKED;
+	session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, s->guard.reason);
+	return false;
+}
+
+static void
+session_on_guard(enum auth_guard_answer answer, void *arg)
+{
+	struct auth_session *s = arg;
+	const struct auth_flow *f = auth_setup_flow(s->listener);
+	struct auth_check *c = &s->run.check;
+	struct secret *password = auth_sasl_password(s->sasl);
+
+	if (!session_may_go(s, answer))
+		return;
+	if (rule_refuses(s, auth_sasl_login(s->sasl))) {
+		session_refuse_by_rule(s);
+		return;
+	}
+	if (f == NULL) {
+		session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, "the listener has no auth_flow");
+		return;
+	}
+	c->cred = auth_sasl_cred(s->sasl);
+	c->password = *password; /* moved */
+	*password = (struct secret){NULL, 0};
+	c->client = s->client;
+	s->run.flow = f;
+	s->run.fn = session_on_answer;
+	s->run.arg = s;
+	s->running = true;
+	auth_run_start(&s->run);
+}
+
+/* Name and password are there, or a token. */
+void
+session_ask(struct auth_session *s)
+{
+	const struct auth_check *c = &s->run.check;
+	const struct secret *password = auth_sasl_password(s->sasl);
+	const struct span guess = {password->data, password->len};
+
+	auth_setup_name(s->listener, auth_sasl_login(s->sasl), &s->run);
+	s->running = true;
+	auth_guard_ask(&s->guard, s->conf, &s->client,
+	    c->address[0] != '\0' ? c->address : c->login, &guess, session_on_guard, s);
+}
+
+bool
+session_find_keys(struct auth_session *s, char entry[PASSWD_HASH_MAX + 1])
+{
+	const struct auth_flow *f = auth_setup_flow(s->listener);
+	struct auth_check *c = &s->run.check;
+
+	s->run.flow = f;
+	auth_setup_name(s->listener, auth_sasl_login(s->sasl), &s->run);
+	c->client = s->client;
+	if (rule_refuses(s, auth_sasl_login(s->sasl))) {
+		if (rule_is_open(s)) {
+			session_refuse_by_rule(s);
+			return false;
+		}
+		s->scram = V_PERM; /* no backend is asked, and the client learns it at the end */
+	} else {
+		s->scram = auth_scram_find(&s->run);
+		session_note_walk(s);
+	}
+	if (s->scram == V_OK) {
+		(void)str_copy(entry, PASSWD_HASH_MAX + 1, c->hash);
+		explicit_bzero(c->hash, sizeof(c->hash));
+		return true;
+	}
+	if (s->scram == V_TEMP) {
+		session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, "the keys cannot be had now");
+		return false;
+	}
+	/* both forms of a name have one salt, as a user's have */
+	s->scram = V_PERM;
+	auth_scram_fake(c->address[0] == '\0' ? c->login : c->address, auth_scram_like(f), entry);
+	return true;
+}
+
+static void
+session_on_guard_proof(enum auth_guard_answer answer, void *arg)
+{
+	struct auth_session *s = arg;
+
+	if (session_may_go(s, answer))
+		session_take(s, auth_sasl_proof(s->sasl));
+}
+
+/* Not before: whoever only asks for a salt guesses nothing, and holds up nobody else. */
+void
+session_ask_proof(struct auth_session *s)
+{
+	const struct auth_check *c = &s->run.check;
+
+	s->running = true;
+	auth_guard_ask(&s->guard, s->conf, &s->client,
+	    c->address[0] != '\0' ? c->address : c->login, NULL, session_on_guard_proof, s);
+}
+
+void
+session_proven(struct auth_session *s)
+{
+	if (s->scram == V_OK)
+		session_accept(s);
+	else
+		session_deny(s, s->reason_text);
+}

@@ -1,0 +1,229 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: ISC
+"""SASL mechanisms beside PLAIN and LOGIN (P3), with clients that others wrote and with hostile ones."""
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+import contextlib
+import smtplib
+import ssl
+import time
+
+import peers
+import scram
+import smtpc
+from daemon import USER, Service, is_sanitized
+from nexthop import NextHop
+from tap import equal, ok, run, skip, test, wait_for
+
+SARA, PASSWORD = "sara@example.com", "correct pencil"
+LIMIT = 'limit "normal" { max_per_address = 1000  max_errors = 100  max_auth_failures = 100 }'
+FLOW = ('auth_flow "people" { chain = {"internal", "files"} }\n'
+        f'user "{SARA}" {{ smtp_auth = matching_sender  secret = "file:@D@/sara.hash" }}\n')
+
+
+@contextlib.contextmanager
+def fixture():
+    with NextHop() as hop:
+        s = Service(next_port=hop.port, start=False, blocks={"limit": LIMIT, "auth_flow": FLOW})
+        r = s.run_ctl("passwd", "--hash", "--method", "scram-sha-256", text=PASSWORD + "\n",
+                      conf=False)
+        equal(r.returncode, 0, r.stderr)
+        with open(s.dir + "/sara.hash", "w") as f:
+            f.write(r.stdout)
+        os.chmod(s.dir + "/sara.hash", 0o600)
+        s.users[SARA] = PASSWORD
+        s.start()
+        with s:
+            s.hop = hop
+            yield s
+
+
+def arrived(s, subject):
+    return wait_for(lambda: next((m for m in s.hop.messages
+                                  if f"Subject: {subject}".encode() in m.data), None), subject)
+
+
+def client(command, *args, text=None):
+    peers.need(command)
+    r = peers.run(command, *args, input=text or "")
+    equal(r.returncode, 0, f"{command}: {r.stdout[-800:]}{r.stderr[-800:]}")
+    return r
+
+
+@contextlib.contextmanager
+def session(s):
+    with smtpc.Client(s.port465, tls=True) as c:
+        c.ehlo()
+        yield c
+
+
+def msmtp(s, mech, user, password, *args):
+    subject = f"by msmtp {mech}"
+    client("msmtp", "--file=/dev/null", "--host=localhost", f"--port={s.port}", "--tls=on",
+           f"--tls-trust-file={s.dir}/ca.pem", f"--auth={mech}", f"--user={user}",
+           f"--passwordeval=echo '{password}'", f"--from={user}", *args, "x@remote.example",
+           text=smtpc.letter(subject, sender=user).replace("\r\n", "\n"))
+    arrived(s, subject)
+
+
+def curl(s, mech, user, *args):
+    subject = f"by curl {mech}"
+    path = s.dir + "/letter.eml"
+    with open(path, "w") as f:
+        f.write(smtpc.letter(subject, sender=user).replace("\r\n", "\n"))
+    client("curl", "-sS", "--cacert", s.dir + "/ca.pem",
+           "--resolve", f"localhost:{s.port465}:127.0.0.1",
+           "--url", f"smtps://localhost:{s.port465}/client.example",
+           "--login-options", f"AUTH={mech}", "--mail-from", user,
+           "--mail-rcpt", "x@remote.example", "--crlf", "--upload-file", path, *args)
+    arrived(s, subject)
+
+
+@test("P3: what is offered follows from the backends")
+def offered(s):
+    with session(s) as c:
+        equal(sorted(c.extensions["AUTH"].split()), ["LOGIN", "PLAIN", "SCRAM-SHA-256"])
+        code, text = c.cmd("AUTH XOAUTH2 dXNlcj1hAWF1dGg9QmVhcmVyIHgBAQ==")
+        equal(code, 504)
+        ok("SCRAM-SHA-256" in text, text)
+        equal(c.cmd("AUTH SCRAM-SHA-256-PLUS " + scram.b64("n,,n=a,r=b"))[0], 504)
+        equal(c.cmd("AUTH SCRAM-SHA-1 " + scram.b64("n,,n=a,r=b"))[0], 504)
+
+
+@test("P3: PLAIN and LOGIN against SCRAM keys: curl, swaks, s-nail, msmtp, smtplib")
+def stock_plain(s):
+    for mech in ("PLAIN", "LOGIN"):
+        curl(s, mech, SARA, "--user", f"{SARA}:{PASSWORD}")
+        client("swaks", "--server", f"127.0.0.1:{s.port}", "--tls", "--auth", mech,
+               "--auth-user", SARA, "--auth-password", PASSWORD, "--from", SARA,
+               "--to", "x@remote.example", "--header", f"Subject: by swaks {mech}")
+        arrived(s, f"by swaks {mech}")
+        name, word = SARA.replace("@", "%40"), PASSWORD.replace(" ", "%20")
+        client("s-nail", "-:/", "-Sv15-compat", "-Ssmtp-use-starttls",
+               f"-Ssmtp-auth={mech.lower()}", f"-Stls-ca-file={s.dir}/ca.pem",
+               f"-Smta=submission://{name}:{word}@localhost:{s.port}", "-Stls-verify=strict",
+               f"-r{SARA}", "-Ssendwait", "-s", f"by s-nail {mech}", "x@remote.example",
+               text="Hello.\n")
+        arrived(s, f"by s-nail {mech}")
+        msmtp(s, mech.lower(), SARA, PASSWORD)
+        with smtplib.SMTP_SSL("localhost", s.port465, timeout=30,
+                              context=ssl.create_default_context(cafile=s.dir + "/ca.pem")) as c:
+            c.ehlo()
+            c.user, c.password = SARA, PASSWORD
+            code, _ = c.auth(mech, getattr(c, f"auth_{mech.lower()}"))
+            equal(code, 235)
+
+
+@test("P3: SCRAM-SHA-256 by msmtp (GNU SASL)")
+def msmtp_scram(s):
+    peers.need("msmtp")
+    if "scram-sha-256" not in peers.run("msmtp", "--version").stdout:
+        skip("this msmtp has no SCRAM-SHA-256")
+    msmtp(s, "scram-sha-256", SARA, PASSWORD)
+
+
+@test("P3: SCRAM-SHA-256 by curl")
+def curl_scram(s):
+    if " GSASL" not in peers.run("curl", "-V").stdout:
+        skip("this curl is built without GNU SASL")
+    curl(s, "SCRAM-SHA-256", SARA, "--user", f"{SARA}:{PASSWORD}")
+
+
+@test("P3: SCRAM-SHA-256 by our own client; the name in all its forms")
+def own_scram(s):
+    for user, header in ((SARA, "n,,"), ("SARA@Example.com", "y,,"), ("sara", "n,a=sara,")):
+        with session(s) as c:
+            equal(scram.login(c, user, PASSWORD, header)[0], 235)
+            equal(c.cmd(f"MAIL FROM:<{SARA}>")[0], 250)
+    ok(s.events(event="auth", mech="SCRAM-SHA-256", verdict="ok", backend="internal"), s.tell())
+
+
+@test("P3: SCRAM: a name nobody has looks like a user, and keeps its salt")
+def scram_unknown(s):
+    def salt(user):
+        with session(s) as c:
+            x = scram.Exchange(c, user)
+            equal(x.reply[0], 334)
+            return x.attribute("s"), x.attribute("i")
+    before = {u: salt(u) for u in ("nobody@example.com", "nobody", USER, SARA, "a=b,c")}
+    equal(before["nobody"], before["nobody@example.com"])
+    equal(len({v[1] for v in before.values()}), 1, "iterations")
+    equal(len({len(v[0]) for v in before.values()}), 1, "lengths of salts")
+    replies = set()
+    for user in before:                       # USER has no keys: 535 as for all
+        with session(s) as c:
+            replies.add(scram.login(c, user, "wrong"))
+    equal(len(replies), 1, f"{replies}")
+    equal(replies.pop()[0], 535)
+    s.restart()
+    equal({u: salt(u) for u in before}, before, "after a restart")
+
+
+@test("P3: SCRAM out of order, with NULs, other headers, endless names: refused, never a crash")
+def scram_hostile(s):
+    pids = s.roles()["auth"]
+    firsts = (b"", b"\0", b"n,,", b"n,,n=sara", b"n,,r=x,n=sara", b"p=tls-exporter,,n=sara,r=x",
+              b"n,,m=1,n=sara,r=x", b"n,,n=sa\0ra,r=x", b"n,,n=sa=00ra,r=x", b"n,a=boss,n=sara,r=x",
+              b"n,,n=sara,r=\xff", b"n,,n=" + b"x" * 300 + b",r=x", b"n,,n=sara,r=" + b"x" * 4000,
+              b"n,,n=sara\n,r=x", b"c=biws,r=x,p=AAAA")
+    with session(s) as c:
+        for first in firsts:
+            code, text = c.cmd("AUTH SCRAM-SHA-256 " + (scram.b64(first) or "="))
+            ok(code in (501, 535), f"{first}: {code} {text}")
+    finals = ("", "c=biws", "c=biws,r=x,p=AAAA", "p=AAAA", "c=biws,r={r},p=", "c=eSws,r={r},p=AAAA",
+              "c=biws,r={r},i=1,p=AAAA", "c=biws,r={r},p=AAAA\0", "c=biws,r={r}{r},p=AAAA")
+    for final in finals:
+        with session(s) as c:
+            x = scram.Exchange(c, SARA)
+            code, text = c.cmd(scram.b64(final.replace("{r}", x.attribute("r"))) or "=")
+            ok(code in (501, 535), f"{final}: {code} {text}")
+    with session(s) as c:                     # a proof is for one exchange only
+        x = scram.Exchange(c, SARA)
+        equal(x.prove(PASSWORD)[0], 334)
+        equal(c.cmd("*")[0], 501)
+        equal(c.cmd(f"MAIL FROM:<{SARA}>")[0], 530)
+        y = scram.Exchange(c, SARA)
+        y.server = x.server                   # replayed
+        ok(y.prove(PASSWORD)[0] in (501, 535), f"{y.reply}")
+    equal(s.roles()["auth"], pids, "the auth process lives")
+
+
+@test("P3: wrong user and wrong password take the same time, whatever the kind of hash")
+def timing(s):
+    def median(user):
+        times = []
+        for _ in range(9):
+            with session(s) as c:
+                t = time.monotonic()
+                equal(c.auth(user, "wrong")[0], 535)
+                times.append(time.monotonic() - t)
+        return sorted(times)[4]
+    a, b = median(SARA), median("nobody@example.com")
+    ok(abs(a - b) < (0.05 if is_sanitized() else 0.012), f"{a * 1000:.1f} and {b * 1000:.1f} ms")
+
+
+@test("P3 S44: keys that come with a file are offered without a reload, and no longer when gone")
+def follows_file(s):
+    s.write_conf(auth_flow='auth_flow "people" { chain = {"files"} }')
+    s.ctl("reload")
+
+    def has_scram():
+        with session(s) as c:
+            return "SCRAM-SHA-256" in c.extensions["AUTH"].split()
+    wait_for(lambda: not has_scram(), "SCRAM to go with internal's keys")
+    s.ctl("passwd", "--method", "scram-sha-256", "nora@example.com", text="ñora 1\n")
+    wait_for(has_scram, "SCRAM to come with the file's keys", 30)
+    with session(s) as c:
+        equal(scram.login(c, "nora@example.com", "ñora 1")[0], 235)
+        s.users["nora@example.com"] = "ñora 1"
+    smtpc.login(s, "nora@example.com").close()
+    s.ctl("passwd", "--delete", "nora@example.com")
+    wait_for(lambda: not has_scram(), "SCRAM to go with the file's keys", 30)
+    s.write_conf(auth_flow=FLOW)
+    s.ctl("reload")
+
+
+run(fixture)
