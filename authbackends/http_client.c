@@ -11,7 +11,6 @@
 #include "authbackends/http_trace.h"
 
 #include "base/fs.h"
-#include "base/list.h"
 #include "base/str.h"
 
 #include <curl/curl.h>
@@ -303,25 +302,31 @@ set_question(CURL *curl, const struct http_request *r, struct asking *q, char *e
 	return 0;
 }
 
+/* *out is the caller's also on failure. */
+static int
+add_header(struct curl_slist **out, const char *line)
+{
+	struct curl_slist *more = curl_slist_append(*out, line);
+
+	if (more == NULL)
+		return -1;
+	*out = more;
+	return 0;
+}
+
 static int
 make_headers(const struct http_request *r, struct curl_slist **out)
 {
-	struct curl_slist *more;
 	char type[100];
 
+	if (r->json && add_header(out, "Accept: application/json") == -1)
+		return -1;
 	if (!r->post)
 		return 0;
 	if (str_printf(type, sizeof(type), "Content-Type: %s", r->content_type) == -1)
 		return -1;
 	/* an empty Expect: no wait for 100 */
-	static const char expect[] = "Expect:";
-	const char *const lines[] = {type, expect};
-	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
-		if ((more = curl_slist_append(*out, lines[i])) == NULL)
-			return -1;
-		*out = more;
-	}
-	return 0;
+	return add_header(out, type) == -1 ? -1 : add_header(out, "Expect:");
 }
 
 /* Why there is no answer: never what libcurl was given. */

@@ -30,6 +30,7 @@ struct http_request {
 	bool post;
 	struct span body;            /* post */
 	const char *content_type;    /* post */
+	bool json;                   /* asks for a JSON answer */
 	const char *user, *password; /* Basic; NULL: none. user holds no colon */
 	int64_t deadline_ms;         /* clock of auth_clock_ms() */
 	/* what auth-test shows in place of url: without credentials */

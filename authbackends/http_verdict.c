@@ -103,6 +103,12 @@ judge_json(const struct http_rule *r, struct span body, struct auth_check *c)
 	return v;
 }
 
+bool
+http_status_is_lasting(long status)
+{
+	return status >= 300 && status < 500 && status != 408 && status != 425 && status != 429;
+}
+
 enum verdict
 http_verdict(const struct http_rule *r, long status, struct span body, struct auth_check *c,
     bool *misconfigured)
@@ -113,9 +119,7 @@ http_verdict(const struct http_rule *r, long status, struct span body, struct au
 		    c, status == 401 ? "the server said no (401)" : "the server said no (403)");
 	if (status != 200) {
 		(void)str_printf(c->reason, sizeof(c->reason), "the server answered %ld", status);
-		/* the URL is wrong; 408, 425, 429 and 5xx pass by themselves */
-		*misconfigured = (status >= 300 && status < 500 && status != 408 && status != 425 &&
-				  status != 429);
+		*misconfigured = http_status_is_lasting(status);
 		return V_TEMP;
 	}
 	if (r->body != NULL)

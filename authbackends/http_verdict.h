@@ -28,4 +28,7 @@ void http_rule_clear(struct http_rule *);
 enum verdict http_verdict(const struct http_rule *, long status, struct span body,
     struct auth_check *c, bool *misconfigured);
 
+/* A status that waiting does not change: the URL is wrong, not the server busy. */
+bool http_status_is_lasting(long status);
+
 #endif

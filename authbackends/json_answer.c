@@ -88,9 +88,10 @@ json_answer_text(const json_t *value, char *out, size_t size)
 int
 json_answer_user(const json_t *object, const char *name, char out[ADDR_TEXT])
 {
+	const json_t *value = json_answer_member(object, name);
 	char text[AUTH_NAME_MAX + 1];
 
-	if (json_answer_text(json_answer_member(object, name), text, sizeof(text)) == -1 ||
+	if (json_is_boolean(value) || json_answer_text(value, text, sizeof(text)) == -1 ||
 	    text[0] == '\0' || str_has_control(span_of(text)))
 		return -1;
 	return str_copy(out, ADDR_TEXT, text);

@@ -78,6 +78,30 @@ base64_decode(struct buf *out, struct span in)
 	return 0;
 }
 
+int
+base64url_decode(struct buf *out, struct span in)
+{
+	struct buf plain = BUF_INIT;
+	uint8_t *p;
+	int rc = -1;
+
+	if (in.n % 4 == 1)
+		return -1;
+	p = buf_reserve(&plain, in.n + 2);
+	for (size_t i = 0; i < in.n; i++) {
+		if (in.p[i] == '+' || in.p[i] == '/' || in.p[i] == '=')
+			goto out;
+		p[i] = (uint8_t)(in.p[i] == '-' ? '+' : in.p[i] == '_' ? '/' : in.p[i]);
+	}
+	buf_commit(&plain, in.n);
+	while (buf_len(&plain) % 4 != 0)
+		buf_add_byte(&plain, '=');
+	rc = base64_decode(out, buf_span(&plain));
+out:
+	buf_wipe(&plain);
+	return rc;
+}
+
 void
 hex_encode(struct buf *out, const void *data, size_t n)
 {

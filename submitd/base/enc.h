@@ -10,6 +10,8 @@
 void base64_encode(struct buf *out, const void *, size_t n);
 /* Strict: canonical padding, no white space. Appends; -1 on rubbish (out is then as before). */
 int base64_decode(struct buf *out, struct span);
+/* The same for base64url without padding (RFC 4648, 5), as JOSE writes it. */
+int base64url_decode(struct buf *out, struct span);
 
 void hex_encode(struct buf *out, const void *, size_t n);
 

@@ -49,7 +49,7 @@ struct conf_host {
 #define CONF_ENUM_log_level "error", "warn", "info", "debug" /* as enum log_level */
 #define CONF_ENUM_audit_unknown_names "hash", "clear"
 #define CONF_ENUM_tls_min_version "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"
-#define CONF_ENUM_backend_type "internal", "file", "http", "ldap", "smtp"
+#define CONF_ENUM_backend_type "internal", "file", "http", "ldap", "smtp", "oauth"
 #define CONF_ENUM_backend_method "GET", "POST"
 #define CONF_ENUM_backend_auth "none", "basic"
 #define CONF_ENUM_backend_content_type "form", "json"
@@ -72,7 +72,8 @@ enum {
 	BACKEND_FILE = 1,
 	BACKEND_HTTP = 2,
 	BACKEND_LDAP = 3,
-	BACKEND_SMTP = 4
+	BACKEND_SMTP = 4,
+	BACKEND_OAUTH = 5
 };
 enum { HTTP_GET = 0, HTTP_POST = 1 };
 enum { HTTP_AUTH_NONE = 0, HTTP_AUTH_BASIC = 1 };

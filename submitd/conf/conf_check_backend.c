@@ -22,8 +22,8 @@ static const struct {
     {CONF_OPT_backend_path, TYPE(FILE)},
     {CONF_OPT_backend_breaker_failures, ~LOCAL},
     {CONF_OPT_backend_breaker_pause, ~LOCAL},
-    {CONF_OPT_backend_allow_plain, TYPE(FILE) | TYPE(HTTP) | TYPE(SMTP)},
-    {CONF_OPT_backend_ca_file, TYPE(HTTP)},
+    {CONF_OPT_backend_allow_plain, TYPE(FILE) | TYPE(HTTP) | TYPE(SMTP) | TYPE(OAUTH)},
+    {CONF_OPT_backend_ca_file, TYPE(HTTP) | TYPE(OAUTH)},
     {CONF_OPT_backend_url, TYPE(HTTP)},
     {CONF_OPT_backend_method, TYPE(HTTP)},
     {CONF_OPT_backend_auth, TYPE(HTTP)},
@@ -39,6 +39,17 @@ static const struct {
     {CONF_OPT_backend_bind_as, TYPE(LDAP)},
     {CONF_OPT_backend_transport, TYPE(SMTP)},
     {CONF_OPT_backend_tls, TYPE(SMTP)},
+    {CONF_OPT_backend_introspection_url, TYPE(OAUTH)},
+    {CONF_OPT_backend_client_id, TYPE(OAUTH)},
+    {CONF_OPT_backend_client_secret, TYPE(OAUTH)},
+    {CONF_OPT_backend_jwks_url, TYPE(OAUTH)},
+    {CONF_OPT_backend_jwks_file, TYPE(OAUTH)},
+    {CONF_OPT_backend_jwks_refresh, TYPE(OAUTH)},
+    {CONF_OPT_backend_issuer, TYPE(OAUTH)},
+    {CONF_OPT_backend_audience, TYPE(OAUTH)},
+    {CONF_OPT_backend_scope, TYPE(OAUTH)},
+    {CONF_OPT_backend_username_claim, TYPE(OAUTH)},
+    {CONF_OPT_backend_addresses_claim, TYPE(OAUTH)},
 };
 
 /* "file" or "file, smtp". */
@@ -130,6 +141,7 @@ static void (*const checks[])(struct conf_builder *, const struct conf_backend *
     [BACKEND_HTTP] = conf_check_backend_http,
     [BACKEND_LDAP] = conf_check_ldap_backend,
     [BACKEND_SMTP] = check_smtp,
+    [BACKEND_OAUTH] = conf_check_backend_oauth,
 };
 
 void

@@ -16,28 +16,30 @@ struct place {
 	const char *label;
 };
 
-/* One URL: TLS, but on this machine or where clear text was allowed. False: it is no URL. */
-static bool
-check_url(const struct place *p, struct conf_where where, const char *option, const char *text,
-    struct url *u)
+bool
+conf_check_url(struct conf_builder *b, const struct conf_backend *x, enum conf_option_backend opt,
+    const char *text)
 {
-	const char *wrong = url_parse(span_of(text), u);
+	struct conf_where where = conf_option_where(CONF_BLOCK_backend, x, opt);
+	const char *name = conf_blocks[CONF_BLOCK_backend].opts[opt].name, *wrong;
+	char label[CONF_LABEL];
+	struct url u;
 
-	if (wrong != NULL) {
-		conf_error(p->b, where,
+	conf_label(CONF_BLOCK_backend, x->title, NULL, label);
+	if ((wrong = url_parse(span_of(text), &u)) != NULL) {
+		conf_error(b, where,
 		    "%s: %s is no usable URL: %s; write it as in https://login.example.com/check",
-		    p->label, option, wrong);
+		    label, name, wrong);
 		return false;
 	}
-	if (u->https || url_is_loopback(u))
+	if (u.https || url_is_loopback(&u))
 		return true;
-	if (p->x->allow_plain)
-		conf_warn(p->b, where, "%s: %s sends passwords over the network in clear", p->label,
-		    option);
+	if (x->allow_plain)
+		conf_warn(b, where, "%s: %s sends secrets over the network in clear", label, name);
 	else
-		conf_error(p->b, where,
-		    "%s: %s would send passwords in clear; write https://, or allow_plain = true",
-		    p->label, option);
+		conf_error(b, where,
+		    "%s: %s would send secrets in clear; write https://, or allow_plain = true",
+		    label, name);
 	return true;
 }
 
@@ -49,9 +51,8 @@ check_template_url(const struct place *p, struct template_use *use)
 	struct template_use front = {false, false};
 	struct span text = span_of(p->x->url), before = text;
 	const char *query = strchr(p->x->url, '?'), *wrong;
-	struct url u;
 
-	if (!check_url(p, where, "url", p->x->url, &u))
+	if (!conf_check_url(p->b, p->x, CONF_OPT_backend_url, p->x->url))
 		return;
 	if (query != NULL)
 		before.n = (size_t)(query - text.p);

@@ -21,6 +21,7 @@
 
 #define PEM_MAX (1u << 20)
 #define SECRET_MAX 4096u
+#define JWKS_MAX (64u << 10)
 #define SECRET_FILES_MAX 100000u
 
 /* Reads a file; an error is reported. -1: not read. */
@@ -216,6 +217,26 @@ files_check_ca(
 	SSL_CTX_free(ctx);
 }
 
+/* One line in a file that others cannot read. */
+static void
+files_check_secret(struct conf_findings *f, struct conf_where where, const char *label,
+    const char *option, const char *path)
+{
+	struct buf text = BUF_INIT;
+	struct span s;
+
+	if (files_read(f, where, label, option, path, SECRET_MAX, &text) == 0) {
+		s = buf_span(&text);
+		while (s.n > 0 && (s.p[s.n - 1] == '\n' || s.p[s.n - 1] == '\r'))
+			s.n--;
+		if (s.n == 0 || memchr(s.p, '\n', s.n) != NULL)
+			conf_findings_add(f, true, where,
+			    "%s: %s: %s must hold one line: the secret", label, option, path);
+		files_check_mode(f, where, label, option, path);
+	}
+	buf_wipe(&text);
+}
+
 static void
 files_check_backend(struct conf_findings *f, const struct conf_backend *b)
 {
@@ -228,6 +249,13 @@ files_check_backend(struct conf_findings *f, const struct conf_backend *b)
 		files_check_mode(f, CONF_WHERE(b, backend, path), label, "path", b->path);
 	buf_wipe(&text);
 	files_check_ca(f, CONF_WHERE(b, backend, ca_file), label, b->ca_file);
+	if (b->jwks_file != NULL)
+		(void)files_read(f, CONF_WHERE(b, backend, jwks_file), label, "jwks_file",
+		    b->jwks_file, JWKS_MAX, &text);
+	buf_clear(&text);
+	if (b->client_secret != NULL && strncmp(b->client_secret, "file:", 5) == 0)
+		files_check_secret(f, CONF_WHERE(b, backend, client_secret), label, "client_secret",
+		    b->client_secret + 5);
 }
 
 void

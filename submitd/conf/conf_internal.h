@@ -245,11 +245,16 @@ void conf_check(struct conf_builder *);           /* conf_check.c */
 void conf_check_listeners(struct conf_builder *); /* conf_check_listener.c */
 void conf_check_backend(struct conf_builder *, const struct conf_backend *);
 void conf_check_flows(struct conf_builder *); /* conf_check_flow.c: chains, backends of units */
-/* conf_check_http.c: backends that ask an HTTP server */
+/* conf_check_http.c, conf_check_oauth.c: backends that ask an HTTP server */
+void conf_check_backend_oauth(
+    struct conf_builder *, const struct conf_backend *, const char *label);
 void conf_check_backend_http(struct conf_builder *, const struct conf_backend *, const char *label);
 void conf_check_ldap(struct conf_builder *); /* conf_check_ldap.c */
 /* The same for a backend of type ldap and its profile. */
 void conf_check_ldap_backend(struct conf_builder *, const struct conf_backend *, const char *label);
+/* An error where the URL is none, or would send secrets in clear. False: it is none. */
+bool conf_check_url(
+    struct conf_builder *, const struct conf_backend *, enum conf_option_backend, const char *text);
 /* conf_check.c: an error when the path (NULL is fine) does not begin with a slash. */
 void conf_check_absolute(struct conf_builder *, struct conf_where, const char *label,
     const char *option, const char *path);

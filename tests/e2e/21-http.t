@@ -290,7 +290,7 @@ def check(s, options):
 @test("C6: submitd -t names what a backend cannot be")
 def config(s):
     bad = {
-        'url = "http://login.example.net/x?u=%u&p=%p"': "would send passwords in clear",
+        'url = "http://login.example.net/x?u=%u&p=%p"': "would send secrets in clear",
         'url = "https://user:pw@login.example.net/?u=%u&p=%p"': "in front of the host",
         'url = "https://login.example.net/%u?p=%p"': "behind the ? only",
         'url = "https://login.example.net/"': "nothing carries the name",

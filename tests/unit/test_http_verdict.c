@@ -50,96 +50,97 @@ rule_of(const char *text, struct http_rule *r)
 
 #define DEEP "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["
 
+static const struct {
+	const char *rule;
+	long status;
+	const char *body;
+	enum verdict want;
+	bool misconfigured;
+	const char *name, *own;
+} answers[] = {
+    {"", 200, "OK", V_OK, false, "", ""},
+    {"", 200, "OK\n", V_PERM, false, "", ""},
+    {"", 200, "ok", V_PERM, false, "", ""},
+    {"", 200, "OK ", V_PERM, false, "", ""},
+    {"", 200, "", V_PERM, false, "", ""},
+    {"expect=yes", 200, "yes", V_OK, false, "", ""},
+    {"newline", 200, "OK", V_OK, false, "", ""},
+    {"newline", 200, "OK\n", V_OK, false, "", ""},
+    {"newline", 200, "OK\r\n", V_OK, false, "", ""},
+    {"newline", 200, "OK\n\n", V_PERM, false, "", ""},
+    {"newline", 200, "OK\r", V_PERM, false, "", ""},
+    {"newline", 200, "\nOK", V_PERM, false, "", ""},
+    {"status", 200, "anything", V_OK, false, "", ""},
+    {"status", 204, "", V_TEMP, false, "", ""},
+    {"", 401, "OK", V_PERM, false, "", ""},
+    {"", 403, "OK", V_PERM, false, "", ""},
+    {"", 404, "OK", V_TEMP, true, "", ""},
+    {"", 301, "OK", V_TEMP, true, "", ""},
+    {"", 400, "OK", V_TEMP, true, "", ""},
+    {"", 407, "OK", V_TEMP, true, "", ""},
+    {"", 408, "OK", V_TEMP, false, "", ""},
+    {"", 429, "OK", V_TEMP, false, "", ""},
+    {"", 500, "OK", V_TEMP, false, "", ""},
+    {"", 503, "OK", V_TEMP, false, "", ""},
+    {"", 100, "OK", V_TEMP, false, "", ""},
+    {"", 206, "OK", V_TEMP, false, "", ""},
+    {"field=ok", 200, "{\"ok\":true}", V_OK, false, "", ""},
+    {"field=ok", 200, "{\"ok\":\"true\"}", V_OK, false, "", ""},
+    {"field=ok", 200, "{\"ok\":false}", V_PERM, false, "", ""},
+    {"field=ok", 200, "{\"ok\":1}", V_PERM, false, "", ""},
+    {"field=ok=1", 200, "{\"ok\":1}", V_OK, false, "", ""},
+    {"field=ok=a=b", 200, "{\"ok\":\"a=b\"}", V_OK, false, "", ""},
+    {"field=ok=", 200, "{\"ok\":\"\"}", V_OK, false, "", ""},
+    {"field=ok", 200, "{\"ok\":null}", V_PERM, false, "", ""},
+    {"field=ok", 200, "{\"ok\":1.5}", V_PERM, false, "", ""},
+    {"field=ok", 200, "{\"OK\":true}", V_TEMP, false, "", ""},
+    {"field=ok", 200, "{\"ok\":true,\"ok\":false}", V_TEMP, false, "", ""},
+    {"field=ok", 200, "{\"ok\":true} x", V_TEMP, false, "", ""},
+    {"field=ok", 200, "{\"ok\":true", V_TEMP, false, "", ""},
+    {"field=ok", 200, "[{\"ok\":true}]", V_TEMP, false, "", ""},
+    {"field=ok", 200, "{\"ok\":" DEEP, V_TEMP, false, "", ""},
+    {"field=ok", 200, "", V_TEMP, false, "", ""},
+    {"field=ok", 200, "true", V_TEMP, false, "", ""},
+    {"field=a.b.c", 200, "{\"a\":{\"b\":{\"c\":true}}}", V_OK, false, "", ""},
+    {"field=a.b", 200, "{\"a.b\":true}", V_OK, false, "", ""},
+    {"field=a.b", 200, "{\"a\":true}", V_TEMP, false, "", ""},
+    {"field=ok user=u", 200, "{\"ok\":true,\"u\":\"Al\"}", V_OK, false, "Al", ""},
+    {"field=ok user=u", 200, "{\"ok\":false,\"u\":\"Al\"}", V_PERM, false, "", ""},
+    {"field=ok user=u", 200, "{\"ok\":true}", V_TEMP, false, "", ""},
+    {"field=ok user=u", 200, "{\"ok\":true,\"u\":\"\"}", V_TEMP, false, "", ""},
+    {"field=ok user=u", 200, "{\"ok\":true,\"u\":\"a\\nb\"}", V_TEMP, false, "", ""},
+    {"field=ok user=u", 200, "{\"ok\":true,\"u\":\"a\\u0000b\"}", V_TEMP, false, "", ""},
+    {"field=ok user=u", 200, "{\"ok\":true,\"u\":[\"a\"]}", V_TEMP, false, "", ""},
+    {"field=ok own=m", 200, "{\"ok\":true,\"m\":[\"a@b.example\",\"bad\",1]}", V_OK, false, "",
+	"a@b.example"},
+    {"field=ok own=m", 200, "{\"ok\":true,\"m\":\"a@b.example\"}", V_OK, false, "", "a@b.example"},
+    {"field=ok own=m", 200, "{\"ok\":true}", V_OK, false, "", ""},
+    {"status user=u", 200, "{\"u\":\"al\"}", V_OK, false, "al", ""},
+    {"status user=u", 200, "welcome", V_TEMP, false, "", ""},
+};
+
 static void
 test_answers(void **state)
 {
-	static const struct {
-		const char *rule;
-		long status;
-		const char *body;
-		enum verdict want;
-		bool misconfigured;
-		const char *name, *own;
-	} cases[] = {
-	    {"", 200, "OK", V_OK, false, "", ""},
-	    {"", 200, "OK\n", V_PERM, false, "", ""},
-	    {"", 200, "ok", V_PERM, false, "", ""},
-	    {"", 200, "OK ", V_PERM, false, "", ""},
-	    {"", 200, "", V_PERM, false, "", ""},
-	    {"expect=yes", 200, "yes", V_OK, false, "", ""},
-	    {"newline", 200, "OK", V_OK, false, "", ""},
-	    {"newline", 200, "OK\n", V_OK, false, "", ""},
-	    {"newline", 200, "OK\r\n", V_OK, false, "", ""},
-	    {"newline", 200, "OK\n\n", V_PERM, false, "", ""},
-	    {"newline", 200, "OK\r", V_PERM, false, "", ""},
-	    {"newline", 200, "\nOK", V_PERM, false, "", ""},
-	    {"status", 200, "anything", V_OK, false, "", ""},
-	    {"status", 204, "", V_TEMP, false, "", ""},
-	    {"", 401, "OK", V_PERM, false, "", ""},
-	    {"", 403, "OK", V_PERM, false, "", ""},
-	    {"", 404, "OK", V_TEMP, true, "", ""},
-	    {"", 301, "OK", V_TEMP, true, "", ""},
-	    {"", 400, "OK", V_TEMP, true, "", ""},
-	    {"", 407, "OK", V_TEMP, true, "", ""},
-	    {"", 408, "OK", V_TEMP, false, "", ""},
-	    {"", 429, "OK", V_TEMP, false, "", ""},
-	    {"", 500, "OK", V_TEMP, false, "", ""},
-	    {"", 503, "OK", V_TEMP, false, "", ""},
-	    {"", 100, "OK", V_TEMP, false, "", ""},
-	    {"", 206, "OK", V_TEMP, false, "", ""},
-	    {"field=ok", 200, "{\"ok\":true}", V_OK, false, "", ""},
-	    {"field=ok", 200, "{\"ok\":\"true\"}", V_OK, false, "", ""},
-	    {"field=ok", 200, "{\"ok\":false}", V_PERM, false, "", ""},
-	    {"field=ok", 200, "{\"ok\":1}", V_PERM, false, "", ""},
-	    {"field=ok=1", 200, "{\"ok\":1}", V_OK, false, "", ""},
-	    {"field=ok=a=b", 200, "{\"ok\":\"a=b\"}", V_OK, false, "", ""},
-	    {"field=ok=", 200, "{\"ok\":\"\"}", V_OK, false, "", ""},
-	    {"field=ok", 200, "{\"ok\":null}", V_PERM, false, "", ""},
-	    {"field=ok", 200, "{\"ok\":1.5}", V_PERM, false, "", ""},
-	    {"field=ok", 200, "{\"OK\":true}", V_TEMP, false, "", ""},
-	    {"field=ok", 200, "{\"ok\":true,\"ok\":false}", V_TEMP, false, "", ""},
-	    {"field=ok", 200, "{\"ok\":true} x", V_TEMP, false, "", ""},
-	    {"field=ok", 200, "{\"ok\":true", V_TEMP, false, "", ""},
-	    {"field=ok", 200, "[{\"ok\":true}]", V_TEMP, false, "", ""},
-	    {"field=ok", 200, "{\"ok\":" DEEP, V_TEMP, false, "", ""},
-	    {"field=ok", 200, "", V_TEMP, false, "", ""},
-	    {"field=ok", 200, "true", V_TEMP, false, "", ""},
-	    {"field=a.b.c", 200, "{\"a\":{\"b\":{\"c\":true}}}", V_OK, false, "", ""},
-	    {"field=a.b", 200, "{\"a.b\":true}", V_OK, false, "", ""},
-	    {"field=a.b", 200, "{\"a\":true}", V_TEMP, false, "", ""},
-	    {"field=ok user=u", 200, "{\"ok\":true,\"u\":\"Al\"}", V_OK, false, "Al", ""},
-	    {"field=ok user=u", 200, "{\"ok\":false,\"u\":\"Al\"}", V_PERM, false, "", ""},
-	    {"field=ok user=u", 200, "{\"ok\":true}", V_TEMP, false, "", ""},
-	    {"field=ok user=u", 200, "{\"ok\":true,\"u\":\"\"}", V_TEMP, false, "", ""},
-	    {"field=ok user=u", 200, "{\"ok\":true,\"u\":\"a\\nb\"}", V_TEMP, false, "", ""},
-	    {"field=ok user=u", 200, "{\"ok\":true,\"u\":\"a\\u0000b\"}", V_TEMP, false, "", ""},
-	    {"field=ok user=u", 200, "{\"ok\":true,\"u\":[\"a\"]}", V_TEMP, false, "", ""},
-	    {"field=ok own=m", 200, "{\"ok\":true,\"m\":[\"a@b.example\",\"bad\",1]}", V_OK, false,
-		"", "a@b.example"},
-	    {"field=ok own=m", 200, "{\"ok\":true,\"m\":\"a@b.example\"}", V_OK, false, "",
-		"a@b.example"},
-	    {"field=ok own=m", 200, "{\"ok\":true}", V_OK, false, "", ""},
-	    {"status user=u", 200, "{\"u\":\"al\"}", V_OK, false, "al", ""},
-	    {"status user=u", 200, "welcome", V_TEMP, false, "", ""},
-	};
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < ARRAY_LEN(cases); i++) {
+	for (i = 0; i < ARRAY_LEN(answers); i++) {
 		struct auth_check c = {.login = "x"};
 		struct http_rule r;
 		bool misconfigured = false;
 		enum verdict v;
 
-		rule_of(cases[i].rule, &r);
-		v = http_verdict(&r, cases[i].status, span_of(cases[i].body), &c, &misconfigured);
-		if (v != cases[i].want || misconfigured != cases[i].misconfigured)
-			fail_msg("%zu: %s %ld %s: %d %d, %s", i, cases[i].rule, cases[i].status,
-			    cases[i].body, v, misconfigured, c.reason);
+		rule_of(answers[i].rule, &r);
+		v = http_verdict(
+		    &r, answers[i].status, span_of(answers[i].body), &c, &misconfigured);
+		if (v != answers[i].want || misconfigured != answers[i].misconfigured)
+			fail_msg("%zu: %s %ld %s: %d %d, %s", i, answers[i].rule, answers[i].status,
+			    answers[i].body, v, misconfigured, c.reason);
 		assert_true((v == V_OK) == (c.reason[0] == '\0'));
 		if (v == V_OK)
-			assert_string_equal(c.name, cases[i].name);
-		assert_string_equal(buf_cstr(&c.own), cases[i].own);
+			assert_string_equal(c.name, answers[i].name);
+		assert_string_equal(buf_cstr(&c.own), answers[i].own);
 		buf_clear(&c.own);
 		http_rule_clear(&r);
 	}
