@@ -107,6 +107,29 @@ conf_check_ldap(struct conf_builder *b)
 		check_block(b, &b->conf->ldap_blocks[i]);
 }
 
+static bool
+is_of_several_domains(const struct conf *c)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < c->n_ou; i++)
+		n += c->ou_blocks[i].domains.n;
+	return n > 1;
+}
+
+/* uid=%n is the same entry for alice@a.example and alice@b.example. */
+static void
+check_domain_counts(struct conf_builder *b, const struct conf_backend *x, const char *label)
+{
+	if (strstr(x->bind_as, "%u") == NULL && strstr(x->bind_as, "%d") == NULL &&
+	    x->profile_block->name_attribute == NULL && is_of_several_domains(b->conf))
+		conf_warn(b, CONF_WHERE(x, backend, bind_as),
+		    "%s: bind_as leaves out the domain, so users can log in with their name in "
+		    "any domain of ours, and send as that; add name_attribute to ldap \"%s\", "
+		    "or use %%u or %%d",
+		    label, x->profile_block->title);
+}
+
 void
 conf_check_ldap_backend(struct conf_builder *b, const struct conf_backend *x, const char *label)
 {
@@ -138,6 +161,8 @@ conf_check_ldap_backend(struct conf_builder *b, const struct conf_backend *x, co
 		    "entry",
 		    label, l->senders_attribute != NULL ? "senders_attribute" : "name_attribute",
 		    l->title);
+	else if (x->bind_as != NULL)
+		check_domain_counts(b, x, label);
 	if (x->timeout < l->timeout)
 		conf_warn(b, CONF_WHERE(x, backend, timeout),
 		    "%s: timeout is shorter than that of ldap \"%s\"; a silent server leaves no "

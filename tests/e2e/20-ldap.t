@@ -15,12 +15,24 @@ import time
 import smtpc
 from daemon import Service, free_port, make_ca, make_cert, patience
 from nexthop import NextHop
-from peer_slapd import SERVICE, SERVICE_PASSWORD, SUFFIX, Fake, Slapd
+from peer_slapd import SERVICE, SERVICE_PASSWORD, SUFFIX, Fake, Slapd, entry, success
+from peers import run as run_program
 from tap import equal, ok, run, test, wait_for
 
 FILTER = "(|(uid=%s)(mail=%s))"
 DN = "uid=%n,ou=people," + SUFFIX
-FAKES = ("silent", "trickle", "reset", "garbage", "endless")
+# answers of Fake: how it goes wrong, or a function of message id and request
+FAKES = {
+    **{how: how for how in ("silent", "trickle", "reset", "garbage", "endless", "tls")},
+    "busy": lambda ident, _: success(ident, code=51),
+    "notice": lambda _ident, _: success(0, 0x78, 52),
+    "search-result": lambda ident, _: success(ident, 0x65),
+    "another-id": lambda ident, _: success(ident + 1),
+    "empty-message": lambda _ident, _: b"\x30\x00",
+    "referral": lambda ident, _: success(ident, code=10),
+    # a yes in clear behind the one to StartTLS must not count
+    "inject": lambda ident, _: success(ident, 0x78) + success(ident + 1) + success(ident + 2),
+}
 
 
 class Ldap:
@@ -66,9 +78,13 @@ def fixture():
                                       s.dir + "/ca.pem"))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(s.dir + "/dir.pem", s.dir + "/dir.key")
-        s.fakes = {how: stack.enter_context(Fake(how)) for how in FAKES}
-        s.fakes["tls"] = stack.enter_context(Fake("tls"))
+        s.fakes = {name: stack.enter_context(Fake(how)) for name, how in FAKES.items()}
         s.fakes["tls-trickle"] = stack.enter_context(Fake("trickle", tls=context))
+        # tells the request, with its password, back in its text
+        s.echo = stack.enter_context(Fake(
+            lambda ident, data: success(ident, code=49, text=data[-60:])))
+        s.flood = stack.enter_context(Fake(
+            lambda ident, _: entry(ident, "uid=x," + SUFFIX, b"x" * 60000) * 100))
         s.ldap = c = Ldap()
         clear = f"ldap://127.0.0.1:{d.port}"
         secure = f"ldaps://127.0.0.1:{d.port_tls}"
@@ -98,8 +114,12 @@ def fixture():
                       f'bind_as = "{DN}"', flow='deadline = "2s"')
             else:
                 c.add(how, f"ldap://127.0.0.1:{fake.port}",
-                      'timeout = "1s"' + (f"  starttls = true  {ca}" if how == "tls" else ""),
+                      'timeout = "1s"' + (f"  starttls = true  {ca}"
+                                          if how in ("tls", "inject") else ""),
                       f'bind_as = "{DN}"', flow='deadline = "2s"')
+        c.add("echo", f"ldap://127.0.0.1:{s.echo.port}", backend=f'bind_as = "{DN}"')
+        c.add("flood", f"ldap://127.0.0.1:{s.flood.port}",
+              f'base = "{SUFFIX}"  filter = "{FILTER}"  timeout = "3s"')
         c.add("silent-ldaps", f"ldaps://127.0.0.1:{s.fakes['silent'].port}", ca,
               f'bind_as = "{DN}"', flow='deadline = "3s"')
         s.write_conf(ldap=c.text)
@@ -264,7 +284,7 @@ def hostile_servers(s):
         start = time.monotonic()
         code = auth(s, way, "alice", "correct_horse")
         result[way] = (code, time.monotonic() - start)
-    ways = [*s.fakes, "silent-ldaps"]
+    ways = [*s.fakes, "silent-ldaps", "flood"]
     threads = [threading.Thread(target=one, args=(w,)) for w in ways]
     for t in threads:
         t.start()
@@ -279,8 +299,9 @@ def hostile_servers(s):
         code, took = result.get(way, (None, 0))
         equal(code, 454, way)
         ok(took < patience(5), f"{way} took {took:.1f} s")
-    ok(not [x for x in s.fakes["tls"].seen if b"correct_horse" in x],
-       "no password before TLS")
+    for how in ("tls", "inject"):
+        ok(s.fakes[how].seen, "StartTLS was asked for")
+        ok(not [x for x in s.fakes[how].seen if b"correct_horse" in x], "no password before TLS")
 
 
 @test("C2: slapd killed and started again: temporary meanwhile, then right, without a restart",
@@ -303,11 +324,12 @@ def restart(s):
 
 @test("S17: kept connections are used again; one that died is made anew at once")
 def kept(s):
-    auth(s, "search", "bob", "battery staple", 235)
+    for way in ("search", "ldaps"):
+        auth(s, way, "bob", "battery staple", 235)
     before = s.dirserver.log().count("ACCEPT")
-    for _ in range(5):
-        auth(s, "search", "bob", "battery staple", 235)
-        auth(s, "search", "bob", "wrong", 535)
+    for way in ("search", "ldaps") * 4:
+        auth(s, way, "bob", "battery staple", 235)
+        auth(s, way, "bob", "wrong", 535)
     equal(s.dirserver.log().count("ACCEPT"), before, "connections to slapd")
     s.dirserver.stop()
     s.dirserver.start()
@@ -315,8 +337,62 @@ def kept(s):
         auth(s, "search", "bob", "battery staple", 235)
 
 
+@test("S17: auth-test tells what was said to whom, and never the password")
+def auth_test(s):
+    def ask(way, user, password):
+        r = s.run_ctl("auth-test", "--listener", way, "--password-stdin", user,
+                      text=password + "\n")
+        ok(password not in r.stdout + r.stderr, r.stdout)
+        return r.returncode, r.stdout
+    status, text = ask("ldaps", "alice", "correct_horse")
+    equal(status, 0, text)
+    for part in (f"ldaps://127.0.0.1:{s.dirserver.port_tls}", "TLSv1.3", "directory.example",
+                 "(|(uid=alice)(mail=alice))", "uid=alice,ou=people," + SUFFIX, "0 Success"):
+        ok(part in text, f"{part} in {text}")
+    status, text = ask("search", "alice", "correct_horse")
+    ok("sales@example.com" in text and "sip:" not in text, text)
+    status, text = ask("search", "alice", "not the one")
+    equal(status, 1, text)
+    ok("49 Invalid credentials" in text and "wrong password" in text, text)
+    status, text = ask("search", "locked", "the lock")
+    ok("Account locked" in text and "the account is locked" in text, text)
+    status, text = ask("ldaps-wrong", "alice", "correct_horse")
+    ok("unavailable" in text and "certificate" in text, text)
+    status, text = ask("echo", "alice", "correct_horse")
+    ok("a text that holds the password" in text, text)
+
+
+@test("C1 C8: explain takes the addresses that the directory would give")
+def explain(s):
+    args = ["explain", "--listener", "search", "--auth", "alice", "--rcpt", "x@remote.example",
+            "--from", "sales@example.com"]
+    equal(s.run_ctl(*args).returncode, 1)
+    own = ["--own", "other@example.com", "--own", "sales@example.com"]
+    equal(s.run_ctl(*args, *own).returncode, 0)
+    equal(s.run_ctl(*args[:-1], "bob@example.com", *own).returncode, 1)
+    equal(s.run_ctl("explain", "--listener", "search", "--from", "a@example.com",
+                    "--rcpt", "x@remote.example", "--own", "b@example.com").returncode, 2)
+
+
+@test("S67: submitd -t finds a secret and a CA that cannot be read, and says what would be right")
+def checked(s):
+    path = s.dir + "/check.conf"
+    with open(s.dir + "/empty", "w", encoding="ascii"):
+        pass
+    for change, want in ((("service.secret", "none.secret"), "none.secret cannot be read"),
+                         (("service.secret", "empty"), "must hold the password of bind_dn"),
+                         (("/ca.pem\"", "/none.pem\""), "none.pem"),
+                         (("/ca.pem\"", "/empty\""), "empty")):
+        with open(s.conf, encoding="utf-8") as f, open(path, "w", encoding="utf-8") as out:
+            out.write(f.read().replace(*change))
+        r = run_program(s.binary, "-t", "-f", path)
+        equal(r.returncode, 1, r.stdout + r.stderr)
+        ok(want in r.stdout + r.stderr, f"{want} in {r.stdout}{r.stderr}")
+
+
 @test("A6: no password in the log")
 def no_passwords(s):
+    auth(s, "echo", "alice", "correct_horse", 535)
     for secret in ("correct_horse", "battery staple", SERVICE_PASSWORD):
         ok(secret not in s.log(), secret)
 

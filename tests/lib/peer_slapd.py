@@ -182,11 +182,23 @@ class Slapd(Peer):
                 self.kill()
 
 
+def tlv(tag, *parts):
+    data = b"".join(parts)
+    size = bytes([len(data)]) if len(data) < 128 else b"\x84" + struct.pack(">I", len(data))
+    return bytes([tag]) + size + data
+
+
 def success(message_id, tag=0x61, code=0, text=b""):
-    body = b"\x0a\x01" + bytes([code]) + b"\x04\x00\x04" + bytes([len(text)]) + text
-    op = bytes([tag, len(body)]) + body
-    ident = b"\x02\x01" + bytes([message_id])
-    return b"\x30" + bytes([len(ident) + len(op)]) + ident + op
+    """A BindResponse, or what the tag says; the code may be no success at all."""
+    return tlv(0x30, tlv(2, bytes([message_id])),
+               tlv(tag, tlv(10, bytes([code])), tlv(4), tlv(4, text)))
+
+
+def entry(message_id, dn, value):
+    """A SearchResultEntry with one attribute."""
+    return tlv(0x30, tlv(2, bytes([message_id])),
+               tlv(0x64, tlv(4, dn.encode()),
+                   tlv(0x30, tlv(0x30, tlv(4, b"mail"), tlv(0x31, tlv(4, value))))))
 
 
 class Fake(Peer):

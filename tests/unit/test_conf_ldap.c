@@ -28,7 +28,7 @@ static const struct conf_case cases[] = {
 	{NULL}},
     {"clear", P("uri = {\"ldap://dc1.example.com\", \"ldaps://dc2\"} " SEARCH, USES),
 	{"3 error: ldap \"d\": uri \"ldap://dc1.example.com\": passwords would cross the network "
-         "in "
+	 "in "
 	 "clear; write ldaps:// or starttls = true (or allow_plain = true"}},
     {"clear, allowed", P("uri = \"ldap://dc1\" allow_plain = true " SEARCH, USES), {NULL}},
     {"starttls", P("uri = \"ldap://dc1\" starttls = true ca_file = \"/ca.pem\" " SEARCH, USES),
@@ -69,6 +69,15 @@ static const struct conf_case cases[] = {
     {"name whose entry cannot be found",
 	P(URI "senders_attribute = proxyAddresses", USES "bind_as = \"%u\""),
 	{"5 error: bind_as is no DN, so senders_attribute of ldap \"d\" needs base and filter"}},
+    {"one name in every domain",
+	P(URI, USES "bind_as = \"uid=%n,dc=x\"") "\nou \"more\" { domains = {\"a.example\"} }\n"
+						 "domain \"a.example\" { transport = \"out\" }",
+	{"5 warning: bind_as leaves out the domain, so users can log in with their name in any"}},
+    {"one name, and the directory says which domain",
+	P(URI "name_attribute = mail",
+	    USES "bind_as = \"uid=%n,dc=x\"") "\nou \"more\" { domains = {\"a.example\"} }\n"
+					      "domain \"a.example\" { transport = \"out\" }",
+	{NULL}},
     {"short timeout", P(URI SEARCH, USES "timeout = 1s"),
 	{"5 warning: timeout is shorter than that of ldap \"d\""}},
     {"foreign option", P(URI SEARCH, USES "path = \"/x\""), {"5 error: path is for type = file"}},
