@@ -108,6 +108,8 @@ version_number(const char *name)
 static void
 common_options(SSL_CTX *ctx)
 {
+	/* header and body of a record with one call; io.c reads until nothing is left */
+	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_options(

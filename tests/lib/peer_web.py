@@ -89,16 +89,20 @@ class Web:
             c.sendall(answer)
         return True
 
-    def stop(self):
-        self.open = False
-        self.s.shutdown(socket.SHUT_RDWR)
-        self.s.close()
+    def drop(self):
+        """Ends all connections."""
         with self.lock:
             for c in self.connections:
                 try:
                     c.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass
+
+    def stop(self):
+        self.open = False
+        self.s.shutdown(socket.SHUT_RDWR)
+        self.s.close()
+        self.drop()
         self.thread.join(5)
 
     def __enter__(self):

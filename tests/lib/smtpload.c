@@ -33,6 +33,7 @@ static const char usage_text[] =
     "    [--connections N] [--messages N] [--per-connection N] [--size BYTES] [--rcpts N]\n"
     "    [--domains N: recipients spread over d0.D to dN-1.D] [--threads N] [--duration S]\n"
     "    [--pause MS: between the messages of a session]\n"
+    "    [--logins: no messages, --messages N sessions that log in and leave]\n"
     "    [--timeout S] [--no-pipelining] [--bdat] [--retry] [--acked FILE]\n"
     "    [--idle N: N sessions log in and stay; prints `idle N`; ends at TERM or --duration]\n";
 
@@ -80,6 +81,7 @@ enum {
 	O_NO_PIPELINING,
 	O_BDAT,
 	O_RETRY,
+	O_LOGINS,
 	O_ACKED,
 	O_IDLE,
 	O_PAUSE,
@@ -106,6 +108,7 @@ static const struct option long_options[] = {
     {"no-pipelining", 0, NULL, O_NO_PIPELINING},
     {"bdat", 0, NULL, O_BDAT},
     {"retry", 0, NULL, O_RETRY},
+    {"logins", 0, NULL, O_LOGINS},
     {"acked", 1, NULL, O_ACKED},
     {"idle", 1, NULL, O_IDLE},
     {"pause", 1, NULL, O_PAUSE},
@@ -235,6 +238,9 @@ take_options(int argc, char **argv, struct load_options *o)
 			break;
 		case O_RETRY:
 			o->retry = true;
+			break;
+		case O_LOGINS:
+			o->logins = true;
 			break;
 		case O_ACKED:
 			o->acked = optarg;

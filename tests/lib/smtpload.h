@@ -19,7 +19,7 @@ struct load_options {
 	double duration_s, timeout_s;
 	enum load_tls tls;
 	enum load_auth auth;
-	bool pipelining, bdat, retry;
+	bool pipelining, bdat, retry, logins;
 };
 
 /* What all threads share. */

@@ -149,7 +149,9 @@ load_next(struct load_worker *w, struct load_conn *c)
 		c->step = STEP_IDLE;
 		return;
 	}
-	if (c->sent >= r->opt.per_connection || !claim(r)) {
+	if (r->opt.logins && claim(r))
+		atomic_fetch_add(&r->ok, 1); /* the session was all */
+	if (r->opt.logins || c->sent >= r->opt.per_connection || !claim(r)) {
 		load_put(c, "QUIT\r\n");
 		c->step = STEP_QUIT;
 		return;

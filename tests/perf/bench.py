@@ -9,6 +9,9 @@ T1  10 KiB, a connection each          T2  10 KiB, 100 a connection, 50 connecti
 T3  2 KiB, 200 connections             T4  1 MiB, 20 connections
 T2H T2 with delivery held              M   memory of idle, authenticated TLS sessions
 L   time of a login on an idle machine F   syncs before the 250, one message at a time
+A   CPU of a session with AUTH beside the same without, by what AUTH costs
+H   logins that do not need it while one backend of four hangs, beside none hanging
+Y   other sessions while all workers compute yescrypt
 Q   a full queue (--queue N, default 1000000): accept rate, next due, restart, memory
 
 CPU is that of all processes of the server, from a cgroup of its own (v1 or v2), else from
@@ -27,6 +30,7 @@ sys.path[:0] = [os.path.join(HERE, "../lib"), HERE]
 
 from daemon import Sink                                           # noqa: E402
 from measure import Submitd, PostfixServer, machine, syncs        # noqa: E402
+import logins                                                     # noqa: E402
 import million                                                    # noqa: E402
 from tap import Skip                                              # noqa: E402
 
@@ -37,7 +41,8 @@ LOADS = {"T1": (50, 3000, 1, 10240), "T2": (50, 10000, 100, 10240),
 #       must, aim; CPU us, and for M KiB, L ms
 BARS = {"T1": (900, 690), "T2": (300, 150), "T2H": (200, 100), "T3": (250, 120),
         "T4": (4100, 3500), "M": (30, 18), "L": (4, 2)}
-ORDER = ("T1", "T2", "T2H", "T3", "T4", "M", "L", "F", "Q")
+ORDER = ("T1", "T2", "T2H", "T3", "T4", "M", "L", "F", "A", "H", "Y", "Q")
+OWN = ("A", "H", "Y", "Q")        # tables of their own, of submitd alone
 
 
 def one_load(server, sink, test, short):
@@ -126,7 +131,7 @@ def report(rows, tests):
     print("\n| test | figure | submitd | must | aim | Postfix | ratio |\n" + "|---" * 7 + "|")
     missed = []
     for t in tests:
-        if t == "Q":
+        if t in OWN:
             continue
         key, what = KEYS.get(t, ("cpu_us", "CPU us per message"))
         own, other = median(rows, "submitd", t, key), median(rows, "postfix", t, key)
@@ -148,6 +153,8 @@ def report(rows, tests):
     for r in rows:
         if r["test"] == "Q":
             missed += million.show(r)
+        elif r["test"] in OWN:
+            missed += logins.show(r)
         if r.get("failed") or r.get("complete") is False:
             missed.append(f"{r['peer']} {r['test']}: {r['failed']} failed, "
                           f"complete {r['complete']}, {r['error']}")
@@ -185,6 +192,9 @@ def main():
                 measure(kind, tests, reps, o.short, emit)
             except Skip as reason:
                 print(f"{name}: not measured: {reason}", flush=True)
+    for t in tests:
+        if t in logins.TESTS and o.peer in (None, "submitd"):
+            emit(logins.TESTS[t](reps, o.short))
     if "Q" in tests and o.peer in (None, "submitd"):
         emit(million.run(o.queue))
     sys.exit(1 if report(rows, tests) else 0)

@@ -115,17 +115,17 @@ class Server:
 class Submitd(Server):
     name = "submitd"
 
-    def __init__(self, held=False):
+    def __init__(self, held=False, blocks=None, users=None):
         self.group = Cgroup("bench-submitd")
         out = ('transport "outside" { method = static  hosts = {"127.0.0.1:@NEXT@"}  tls = none\n'
                f'  retry_delay = {{1, 5}}  retry_count = 50  paused = {str(held).lower()} }}')
-        self.s = Service(start=False, blocks={
+        self.s = Service(start=False, users=users, blocks={
             "outside": out, "limit": 'limit "normal" { max_per_address = 20000  '
             'max_per_network = 20000  max_messages = 100000 }',
             "server": 'server { hostname = "mail.example.com"  spool = "@D@/spool"\n'
                       '  state = "@D@/state"  control = "@D@/control.sock"  drain_timeout = "5s" }',
             "auth_guard": 'auth_guard { fail_delay = "50ms" }',
-            "log": 'log { targets = {"file:@D@/mail.log"} }'})
+            "log": 'log { targets = {"file:@D@/mail.log"} }', **(blocks or {})})
         self.dir, self.next = self.s.dir, self.s.next
 
     def __enter__(self):
@@ -140,8 +140,8 @@ class Submitd(Server):
     def tree(self):
         return self.group.pids() or [self.s.p.pid, *self.s.children()]
 
-    def load(self, wait=True, **options):
-        return load(self.s, wait=wait, **options)
+    def load(self, *args, wait=True, **options):
+        return load(self.s, *args, wait=wait, **options)
 
 
 SASLDB = ("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {d}/sasldb2\n"
