@@ -76,6 +76,8 @@ header_note(struct message *m, const struct header_info *info)
 	m->message_id = header_text(info->message_id);
 	if (info->has_8bit && (m->flags & MSG_SMTPUTF8) != 0)
 		m->flags |= MSG_UTF8_NEEDED;
+	if (!info->has_8bit)
+		m->flags |= MSG_HEADER_ASCII;
 }
 
 static void
@@ -98,7 +100,9 @@ add_received(struct smtp_session *s, struct buf *out)
 	    .now_ms = m->received_ms};
 
 	if (m->n_rcpts == 1) {
-		addr_format(&m->rcpts[0].addr, rcpt);
+		/* in ASCII where that is possible: it may go to a host without SMTPUTF8 */
+		if (addr_format_ascii(&m->rcpts[0].addr, rcpt) == -1)
+			addr_format(&m->rcpts[0].addr, rcpt);
 		r.rcpt = rcpt;
 	}
 	header_add_received(out, &r);

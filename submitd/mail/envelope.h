@@ -24,6 +24,7 @@ enum dsn_ret { RET_UNSET = 0, RET_FULL = 1, RET_HDRS = 2, RET__MAX };
 #define MSG_UTF8_NEEDED 4u /* an address or header field holds non-ASCII */
 #define MSG_IS_DSN 8u      /* we made it */
 #define MSG_AUTHENTICATED 16u
+#define MSG_HEADER_ASCII 32u /* its header was looked at: no field holds non-ASCII */
 
 /* One recipient of a message. Owned strings. */
 struct rcpt {

@@ -88,11 +88,21 @@ needs_utf8(const struct smtp_client *c)
 	return (c->msg->flags & MSG_UTF8_NEEDED) != 0;
 }
 
+/*
+ * A server without SMTPUTF8 gets addresses with A-labels; where also the header is ASCII,
+ * only those whose local part is not stand in the way (RFC 6531, 3.2).
+ */
+static bool
+sends_utf8(const struct smtp_client *c)
+{
+	return needs_utf8(c) && (c->caps & SMTP_CAP_SMTPUTF8) != 0;
+}
+
 /* -1: the address cannot be written for this server. */
 static int
 format_path(const struct smtp_client *c, const struct addr *a, char out[ADDR_TEXT])
 {
-	if (needs_utf8(c))
+	if (sends_utf8(c))
 		addr_format(a, out);
 	else if (addr_format_ascii(a, out) == -1)
 		return -1;
@@ -113,7 +123,7 @@ smtp_client_cmd_mail(const struct smtp_client *c, struct buf *out)
 		buf_addf(out, " SIZE=%llu", (unsigned long long)c->msg->size);
 	if ((c->caps & SMTP_CAP_8BITMIME) && (c->msg->flags & MSG_8BITMIME))
 		buf_add_str(out, " BODY=8BITMIME");
-	if (needs_utf8(c))
+	if (sends_utf8(c))
 		buf_add_str(out, " SMTPUTF8");
 	if (c->caps & SMTP_CAP_DSN) {
 		if (c->msg->ret == RET_FULL)
@@ -167,7 +177,7 @@ smtp_client_cmd_rcpt(const struct smtp_client *c, const struct smtp_client_rcpt 
 		add_notify(r->rcpt->notify, out);
 		/* RFC 6533, 3: an utf-8 ORCPT in its 8-bit form needs SMTPUTF8 */
 		if (orcpt != NULL && orcpt[0] != '\0' && is_safe(orcpt) &&
-		    (needs_utf8(c) || str_is_ascii(span_of(orcpt)))) {
+		    (sends_utf8(c) || str_is_ascii(span_of(orcpt)))) {
 			buf_add_str(out, " ORCPT=");
 			buf_add_str(out, orcpt);
 		}
@@ -194,9 +204,13 @@ lacks(const struct smtp_client *c, bool has_8bit, unsigned *code, const char **e
 	char path[ADDR_TEXT];
 
 	*code = 550;
-	if (needs_utf8(c) && !(c->caps & SMTP_CAP_SMTPUTF8)) {
+	if (needs_utf8(c) && !sends_utf8(c)) {
 		*esc = "5.6.7"; /* RFC 6531, 3.5 */
-		return "the message needs SMTPUTF8, which the server does not offer";
+		if ((c->msg->flags & MSG_HEADER_ASCII) == 0)
+			return "the message needs SMTPUTF8, which the server does not offer";
+		if (format_path(c, &c->msg->sender, path) == -1)
+			return "the sender's address needs SMTPUTF8, which the server does not "
+			       "offer";
 	}
 	if (has_8bit && !(c->caps & SMTP_CAP_8BITMIME)) {
 		*esc = "5.6.3"; /* RFC 6152, 3 */
@@ -230,8 +244,11 @@ choose_rcpts(struct smtp_client *c)
 		if (r->state != SMTP_RCPT_OPEN)
 			continue;
 		if (addr_is_null(&r->rcpt->addr) || format_path(c, &r->rcpt->addr, path) == -1) {
-			refuse(c, r, 553, "5.1.3",
-			    "the recipient's address cannot be written in an SMTP command");
+			bool utf8 = r->rcpt->addr.utf8 && !sends_utf8(c);
+			refuse(c, r, 553, utf8 ? "5.6.7" : "5.1.3",
+			    utf8 ? "the recipient's address needs SMTPUTF8, which the server does "
+				   "not offer"
+				 : "the recipient's address cannot be written in an SMTP command");
 			continue;
 		}
 		r->state = SMTP_RCPT_SENT;

@@ -25,7 +25,8 @@ def fixture():
         s.write_conf(**{name: f'domain "{name}.example" {{ transport = "{name}" }}\n'
                         f'transport "{name}" {{ method = static\n'
                         f'  hosts = {{"127.0.0.1:{h.port}"}} }}'
-                        for name, h in (("old", old), ("seven", seven))})
+                        for name, h in (("old", old), ("seven", seven))},
+                    more='domain "bücher.example" { transport = "old" }')
         s.start()
         s.hop, s.old, s.seven = hop, old, seven
         yield s
@@ -66,6 +67,30 @@ def old_hop(s):
     ok(b"5.6.7" in dsn.data, dsn.data[:3000])
     ok("jörg@old.example".encode() in dsn.data or b"j\\x{F6}rg@old.example" in dsn.data,
        dsn.data[:3000])
+
+
+@test("P4: a hop without SMTPUTF8 gets IDN domains as A-labels; only what needs more comes back")
+def idn(s):
+    before = len(s.hop.to(USER))
+    with smtpc.login(s) as c:
+        for line in (f"MAIL FROM:<{USER}> SMTPUTF8", "RCPT TO:<idn@bücher.example>",
+                     "RCPT TO:<jörg@bücher.example>", "RCPT TO:<plain@old.example>"):
+            equal(c.cmd(line)[0], 250, line)
+        equal(c.cmd("DATA")[0], 354)
+        equal(c.cmd(smtpc.letter("to books").encode() + b".")[0], 250)
+    m = s.old.wait(1, rcpt="idn@xn--bcher-kva.example", seconds=patience(30))[-1]
+    equal(sorted(m.rcpts), ["idn@xn--bcher-kva.example", "plain@old.example"])
+    ok("SMTPUTF8" not in m.params and all(b < 128 for b in m.data), m.data)
+    dsn = wait_for(lambda: s.hop.to(USER)[before:], "the DSN", patience(30))[-1].data
+    ok(b"5.6.7" in dsn and dsn.count(b"Final-Recipient") == 1, dsn[:3000])
+    # alone, its own Received must not bring the domain back as it was
+    smtpc.submit(s, "alone@bücher.example", mail_params=" SMTPUTF8")
+    m = s.old.wait(1, rcpt="alone@xn--bcher-kva.example", seconds=patience(30))[-1]
+    ok(b"for <alone@xn--bcher-kva.example>" in m.data, m.data)
+    # a header that needs it comes back
+    smtpc.submit(s, "header@bücher.example", smtpc.letter("Grüße"), mail_params=" SMTPUTF8")
+    wait_for(lambda: len(s.hop.to(USER)) > before + 1, "the second DSN", patience(30))
+    equal(s.old.to("header@xn--bcher-kva.example"), [])
 
 
 @test("P4: SMTPUTF8 given but not needed: delivered to a hop without it")

@@ -363,8 +363,9 @@ check_end(struct fixture *f, const struct dialogue *d)
 	buf_clear(&b);
 }
 
+/* names: sender and recipients instead of the usual ones, or NULL. */
 static void
-run(const struct dialogue *d, bool bytewise)
+run(const struct dialogue *d, const char *const *names, bool bytewise)
 {
 	struct fixture f;
 	struct span rest = span_of(d->script);
@@ -375,6 +376,10 @@ run(const struct dialogue *d, bool bytewise)
 		return;
 	fixture_start(&f, d);
 	f.bytewise = bytewise;
+	for (unsigned i = 0; names != NULL && i <= d->rcpts; i++)
+		assert_int_equal(addr_parse(span_of(names[i]), ADDR_ALLOW_UTF8,
+				     i == 0 ? &f.msg->sender : &f.msg->rcpts[i - 1].addr),
+		    ADDR_OK);
 	while (rest.p != NULL) {
 		struct span s = span_cut(&rest, '\n');
 
@@ -392,8 +397,8 @@ test_dialogues(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(dialogues); i++) {
-		run(&dialogues[i], false);
-		run(&dialogues[i], true);
+		run(&dialogues[i], NULL, false);
+		run(&dialogues[i], NULL, true);
 	}
 }
 
@@ -553,6 +558,45 @@ test_settle(void **state)
 	fixture_end(&f);
 }
 
+#define UTF8_OPEN OPEN "S:250-mx\nS:250-PIPELINING\nS:250 SMTPUTF8\n=ready\n!begin\n"
+#define NO_UTF8_OPEN PIPE "!begin\n"
+#define UTF8_FLAGS (MSG_SMTPUTF8 | MSG_UTF8_NEEDED)
+
+/* P4: IDN addresses towards hosts with and without SMTPUTF8. */
+static void
+test_idn(void **state)
+{
+	static const struct {
+		struct dialogue d;
+		const char *names[3];
+	} t[] = {
+	    {{"SMTPUTF8: as they are", 0, UTF8_FLAGS | MSG_HEADER_ASCII, 0, 1,
+		 UTF8_OPEN
+		 "C:MAIL FROM:<s@a.example> SMTPUTF8\nC:RCPT TO:<x@b\xc3\xbc.example>\nC:DATA\n",
+		 "MAIL open"},
+		{"s@a.example", "x@b\xc3\xbc.example"}},
+	    {{"none: A-labels, sender too", 0, UTF8_FLAGS | MSG_HEADER_ASCII, 0, 2,
+		 NO_UTF8_OPEN "C:MAIL FROM:<s@xn--b-eha.example>\nC:RCPT TO:<x@xn--b-eha.example>\n"
+			      "C:RCPT TO:<y@b.example>\nC:DATA\n",
+		 "MAIL open open"},
+		{"s@b\xc3\xbc.example", "x@b\xc3\xbc.example", "y@b.example"}},
+	    {{"none: only the one that needs it", 0, UTF8_FLAGS | MSG_HEADER_ASCII, 0, 2,
+		 NO_UTF8_OPEN "C:MAIL FROM:<s@a.example>\nC:RCPT TO:<y@b.example>\nC:DATA\n",
+		 "MAIL perm/553/5.6.7 open"},
+		{"s@a.example", "\xc3\xbc@b.example", "y@b.example"}},
+	    {{"none: the sender needs it", 0, UTF8_FLAGS | MSG_HEADER_ASCII, 0, 1,
+		 NO_UTF8_OPEN "=done\n", "idle perm/550/5.6.7"},
+		{"\xc3\xbc@a.example", "y@b.example"}},
+	    {{"none: the header needs it", 0, UTF8_FLAGS, 0, 1, NO_UTF8_OPEN "=done\n",
+		 "idle perm/550/5.6.7"},
+		{"s@a.example", "x@b\xc3\xbc.example"}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		run(&t[i].d, t[i].names, false);
+}
+
 int
 main(void)
 {
@@ -563,6 +607,7 @@ main(void)
 	    cmocka_unit_test(test_auth_bounds),
 	    cmocka_unit_test(test_injection),
 	    cmocka_unit_test(test_settle),
+	    cmocka_unit_test(test_idn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
