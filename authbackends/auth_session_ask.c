@@ -15,7 +15,8 @@
 
 #include <string.h>
 
-/* S1, S14, S15, C4: whether a rule refuses that name; then status and reason_text say why. */
+/* S1, S3 to S6, S14, S15, C4: whether a rule refuses that name; then status and reason_text say
+ * why. */
 static bool
 rule_refuses(struct auth_session *s, const char *login)
 {
@@ -38,17 +39,22 @@ rule_refuses(struct auth_session *s, const char *login)
 	return true;
 }
 
-/* The rule's own reply is for those who may not use AUTH at all; else nothing is told (P3). */
+/*
+ * The rule's own reply is for those who may not use AUTH at all, and what could not be found
+ * out is no "no"; else nothing is told (P3).
+ */
 static bool
 rule_is_open(const struct auth_session *s)
 {
-	return s->status.code == 538 || s->status.code == 503;
+	return s->status.verdict == V_TEMP || s->status.code == 538 || s->status.code == 503;
 }
 
 static void
 session_refuse_by_rule(struct auth_session *s)
 {
-	if (rule_is_open(s))
+	if (s->status.verdict == V_TEMP)
+		session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, s->reason_text);
+	else if (rule_is_open(s))
 		session_refuse(s, s->status.code, s->status.code == 538 ? "5.7.11" : "5.5.1",
 		    s->status.text, s->reason_text);
 	else

@@ -312,13 +312,19 @@ refused_by_rule(struct auth_test *t)
 	if (refused && r->rule != NULL && r->n_steps > 0) {
 		const struct policy_step *step = &r->steps[r->n_steps - 1];
 
-		if (r->status.code == 538 || r->status.code == 503) {
+		if (r->verdict == V_TEMP) {
+			p.code = 454;
+			p.esc = "4.7.0";
+			p.text = AUTH_TEXT_TEMP;
+		} else if (r->status.code == 538 || r->status.code == 503) {
 			p.code = r->status.code;
 			p.esc = r->status.code == 538 ? "5.7.11" : "5.5.1";
 			p.text = r->status.text;
 		}
 		show_passed(t, t->run.flow->n, "a rule refuses the name before");
-		p.reason = "a rule refuses the name before any backend is asked";
+		p.reason = r->verdict == V_TEMP
+		               ? "a rule cannot be used on this name"
+		               : "a rule refuses the name before any backend is asked";
 		begin_result(t, &out, &p);
 		add_str(&out, "rule", r->rule->id);
 		add_str(&out, "rule_name", r->rule->name);

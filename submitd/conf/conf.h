@@ -57,6 +57,8 @@ struct conf_host {
 #define CONF_ENUM_auth_flow_on_no "next", "stop"
 #define CONF_ENUM_auth_flow_on_unavailable "tempfail", "next"
 #define CONF_ENUM_ou_auth_user_mode "off", "allow", "deny"
+#define CONF_ENUM_listener_auth_ip_mode "off", "allow", "deny"
+#define CONF_ENUM_listener_auth_user_mode "off", "allow", "deny"
 #define CONF_ENUM_user_smtp_auth "off", "any_sender", "matching_sender"
 #define CONF_ENUM_listener_role "submission", "relay"
 #define CONF_ENUM_listener_tls "off", "starttls", "implicit"
@@ -81,7 +83,7 @@ enum { HTTP_FORM = 0, HTTP_JSON = 1 };
 enum { BACKEND_TLS_NONE = 0, BACKEND_TLS_REQUIRE = 1, BACKEND_TLS_REQUIRE_VERIFY = 2 };
 enum { FLOW_NO_NEXT = 0, FLOW_NO_STOP = 1 };
 enum { FLOW_UNAVAILABLE_TEMPFAIL = 0, FLOW_UNAVAILABLE_NEXT = 1 };
-enum { USER_MODE_OFF = 0, USER_MODE_ALLOW = 1, USER_MODE_DENY = 2 };
+enum { FILTER_OFF = 0, FILTER_ALLOW = 1, FILTER_DENY = 2 };
 enum { SMTP_AUTH_OFF = 0, SMTP_AUTH_ANY_SENDER = 1, SMTP_AUTH_MATCHING_SENDER = 2 };
 enum { LISTENER_SUBMISSION = 0, LISTENER_RELAY = 1 };
 enum { LISTENER_TLS_OFF = 0, LISTENER_TLS_STARTTLS = 1, LISTENER_TLS_IMPLICIT = 2 };
@@ -133,6 +135,7 @@ struct conf_tls;
 struct conf_auth_flow;
 struct conf_limit;
 struct conf_ldap;
+struct pattern_list;
 #include "conf/conf_options.def"
 #undef BLOCK
 #undef OPT
@@ -187,9 +190,10 @@ struct conf {
 	struct conf_auth_guard *auth_guard;
 	struct conf_audit *audit; /* ->file NULL: no audit */
 	struct conf_history *history;
-	char *file;               /* main file */
-	uint64_t generation;      /* set by the supervisor */
-	struct conf_index *index; /* look-up tables, see below */
+	char *file;                     /* main file */
+	uint64_t generation;            /* set by the supervisor */
+	struct conf_index *index;       /* look-up tables, see below */
+	struct conf_patterns *patterns; /* all compiled lists, for conf_free() */
 	void *arena;
 };
 

@@ -11,6 +11,7 @@
 #include "conf/conf_internal.h"
 
 #include "base/str.h"
+#include "mail/pattern.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -382,6 +383,9 @@ conf_build(struct span bytes, struct conf_findings *f)
 void
 conf_free(struct conf *c)
 {
-	if (c != NULL)
-		conf_arena_free(c->arena); /* c itself is in it */
+	if (c == NULL)
+		return;
+	for (const struct conf_patterns *p = c->patterns; p != NULL; p = p->next)
+		pattern_list_free(p->list);
+	conf_arena_free(c->arena); /* c itself is in it */
 }

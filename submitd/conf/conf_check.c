@@ -25,20 +25,21 @@ conf_check_absolute(struct conf_builder *b, struct conf_where where, const char 
 		    label, option, conf_shown(span_of(path), shown));
 }
 
-/* Patterns: literals, * and ?, /regex/ (whose syntax the policy checks), with ! for "not these". */
-static void
-check_patterns(
-    struct conf_builder *b, const char *label, const char *option, const struct conf_list *l)
+void
+conf_check_filter(struct conf_builder *b, const char *label, const char *what, int mode,
+    struct conf_where mode_where, const struct conf_list *filter)
 {
-	size_t i;
-
-	for (i = 0; i < l->n; i++) {
-		const char *p = l->v[i][0] == '!' ? l->v[i] + 1 : l->v[i];
-
-		if (p[0] == '\0')
-			conf_error(
-			    b, l->where, "%s: %s has a ! with nothing behind it", label, option);
-	}
+	if (mode == FILTER_ALLOW && filter->n == 0)
+		conf_warn(b, mode_where,
+		    "%s: %s_mode = allow with an empty %s_filter lets nobody log in (S4)", label,
+		    what, what);
+	else if (mode == FILTER_DENY && filter->n == 0)
+		conf_warn(b, mode_where, "%s: %s_mode = deny with an empty %s_filter does nothing",
+		    label, what, what);
+	else if (mode == FILTER_OFF && filter->n != 0)
+		conf_warn(b, filter->where,
+		    "%s: %s_filter is not used while %s_mode = off; write allow or deny", label,
+		    what, what);
 }
 
 static void
@@ -124,20 +125,8 @@ check_ou(struct conf_builder *b, const struct conf_ou *x)
 	char label[CONF_LABEL];
 
 	conf_label(CONF_BLOCK_ou, x->title, NULL, label);
-	check_patterns(b, label, "auth_user_filter", &x->auth_user_filter);
-	if (x->auth_user_mode == USER_MODE_ALLOW && x->auth_user_filter.n == 0)
-		conf_warn(b, CONF_WHERE(x, ou, auth_user_mode),
-		    "%s: auth_user_mode = allow with an empty auth_user_filter lets nobody log in "
-		    "(S4)",
-		    label);
-	else if (x->auth_user_mode == USER_MODE_DENY && x->auth_user_filter.n == 0)
-		conf_warn(b, CONF_WHERE(x, ou, auth_user_mode),
-		    "%s: auth_user_mode = deny with an empty auth_user_filter does nothing", label);
-	else if (x->auth_user_mode == USER_MODE_OFF && x->auth_user_filter.n != 0)
-		conf_warn(b, CONF_WHERE(x, ou, auth_user_filter),
-		    "%s: auth_user_filter is not used while auth_user_mode = off; write allow or "
-		    "deny",
-		    label);
+	conf_check_filter(b, label, "auth_user", x->auth_user_mode,
+	    CONF_WHERE(x, ou, auth_user_mode), &x->auth_user_filter);
 }
 
 static void
@@ -146,7 +135,6 @@ check_user(struct conf_builder *b, const struct conf_user *x)
 	char label[CONF_LABEL], shown[CONF_SHOWN];
 
 	conf_label(CONF_BLOCK_user, x->title, NULL, label);
-	check_patterns(b, label, "senders", &x->senders);
 	if (CONF_GIVEN(x, user, clients) && x->clients.n == 0)
 		conf_error(b, CONF_WHERE(x, user, clients),
 		    "%s: clients is empty: leave it out for everywhere, or write smtp_auth = off "

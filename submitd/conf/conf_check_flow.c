@@ -37,7 +37,7 @@ is_kept(const struct conf *c, const char *backend)
 static bool
 lets_nobody_in(const struct conf_ou *x)
 {
-	return x->auth_user_mode == USER_MODE_ALLOW && x->auth_user_filter.n == 0;
+	return x->auth_user_mode == FILTER_ALLOW && x->auth_user_filter.n == 0;
 }
 
 static void

@@ -139,6 +139,25 @@ listener_check_mechanisms(struct conf_builder *b, const struct conf_listener *l)
 		    "listener \"%s\": auth_mechanisms does nothing while auth = off", l->title);
 }
 
+/* What came by like is complained of where it stands. */
+static void
+listener_check_filters(struct conf_builder *b, const struct conf_listener *l, uint64_t inherited)
+{
+	const uint64_t ip =
+	    1ull << CONF_OPT_listener_auth_ip_mode | 1ull << CONF_OPT_listener_auth_ip_filter;
+	const uint64_t user =
+	    1ull << CONF_OPT_listener_auth_user_mode | 1ull << CONF_OPT_listener_auth_user_filter;
+	char label[CONF_LABEL];
+
+	conf_label(CONF_BLOCK_listener, l->title, NULL, label);
+	if ((inherited & ip) == 0)
+		conf_check_filter(b, label, "auth_ip", l->auth_ip_mode,
+		    CONF_WHERE(l, listener, auth_ip_mode), &l->auth_ip_filter);
+	if ((inherited & user) == 0)
+		conf_check_filter(b, label, "auth_user", l->auth_user_mode,
+		    CONF_WHERE(l, listener, auth_user_mode), &l->auth_user_filter);
+}
+
 static void
 listener_check_tls(struct conf_builder *b, const struct conf_listener *l, bool own_profile)
 {
@@ -194,6 +213,7 @@ listener_check(struct conf_builder *b, const struct conf_listener *l, uint64_t i
 	listener_check_auth(b, l);
 	if ((inherited >> CONF_OPT_listener_auth_mechanisms & 1) == 0)
 		listener_check_mechanisms(b, l);
+	listener_check_filters(b, l, inherited);
 	listener_check_tls(b, l,
 	    CONF_GIVEN(l, listener, tls_profile) &&
 		(inherited >> CONF_OPT_listener_tls_profile & 1) == 0);

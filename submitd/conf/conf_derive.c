@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/str.h"
 #include "mail/addr.h"
+#include "mail/pattern.h"
 
 #include <string.h>
 
@@ -42,6 +43,42 @@ derive_nets(struct conf_builder *b, const char *label, const char *option,
 	}
 	*nets = v;
 	*n = count;
+}
+
+struct pattern_complaint {
+	struct conf_builder *b;
+	const char *label, *option;
+	const struct conf_list *list;
+	enum pattern_subject subject;
+};
+
+static void
+complain_pattern(void *arg, const char *pattern, const char *why)
+{
+	const struct pattern_complaint *c = arg;
+	char shown[CONF_SHOWN];
+
+	conf_error(c->b, c->list->where, "%s: %s: \"%s\" is not a usable pattern: %s; right are %s",
+	    c->label, c->option, conf_shown(span_of(pattern), shown), why,
+	    c->subject == PATTERN_OF_CLIENTS ? "192.0.2.1, 192.0.2.0/24, 192.0.2.* and /regex/"
+					     : "an address, * and ?, and /regex/");
+}
+
+/* NULL for an empty list; quiet where it was inherited. */
+static struct pattern_list *
+derive_patterns(struct conf_builder *b, enum pattern_subject subject, const char *label,
+    const char *option, const struct conf_list *l, bool quiet)
+{
+	struct pattern_complaint c = {b, label, option, l, subject};
+	struct conf_patterns *p;
+
+	if (l->n == 0)
+		return NULL;
+	p = conf_alloc(b->arena, 1, sizeof(*p));
+	p->list = pattern_list_new(subject, l->v, l->n, quiet ? NULL : complain_pattern, &c);
+	p->next = b->conf->patterns;
+	b->conf->patterns = p;
+	return p->list;
 }
 
 static void
@@ -100,6 +137,10 @@ derive_listener(struct conf_builder *b, struct conf_listener *l)
 	conf_label(CONF_BLOCK_listener, l->title, NULL, label);
 	derive_binds(b, l);
 	derive_tolerate(b, l);
+	l->auth_ip_patterns = derive_patterns(b, PATTERN_OF_CLIENTS, label, "auth_ip_filter",
+	    &l->auth_ip_filter, derive_is_inherited(b, l, CONF_OPT_listener_auth_ip_filter));
+	l->auth_user_patterns = derive_patterns(b, PATTERN_OF_NAMES, label, "auth_user_filter",
+	    &l->auth_user_filter, derive_is_inherited(b, l, CONF_OPT_listener_auth_user_filter));
 	derive_nets(b, label, "clients", &l->clients,
 	    derive_is_inherited(b, l, CONF_OPT_listener_clients), &l->client_nets,
 	    &l->n_client_nets);
@@ -286,11 +327,20 @@ conf_derive(struct conf_builder *b)
 	for (i = 0; i < c->n_user; i++) {
 		struct conf_user *u = &c->user_blocks[i];
 
-		if (u->clients.n == 0)
+		if (u->clients.n == 0 && u->senders.n == 0)
 			continue;
 		conf_label(CONF_BLOCK_user, u->title, NULL, label);
 		derive_nets(
 		    b, label, "clients", &u->clients, false, &u->client_nets, &u->n_client_nets);
+		u->sender_patterns =
+		    derive_patterns(b, PATTERN_OF_NAMES, label, "senders", &u->senders, false);
+	}
+	for (i = 0; i < c->n_ou; i++) {
+		struct conf_ou *x = &c->ou_blocks[i];
+
+		conf_label(CONF_BLOCK_ou, x->title, NULL, label);
+		x->auth_user_patterns = derive_patterns(
+		    b, PATTERN_OF_NAMES, label, "auth_user_filter", &x->auth_user_filter, false);
 	}
 	derive_nets(b, "auth_guard", "exempt", &c->auth_guard->exempt, false,
 	    &c->auth_guard->exempt_nets, &c->auth_guard->n_exempt_nets);

@@ -179,6 +179,12 @@ struct conf_index {
 	struct conf_map
 	    routes; /* tag: index of the listener + 1, or 0 for all; key: domain or "*" */
 };
+/* A compiled list that conf_free() frees. */
+struct conf_patterns {
+	struct conf_patterns *next;
+	struct pattern_list *list;
+};
+
 struct conf_builder {
 	struct conf *conf;
 	struct conf_arena *arena;
@@ -255,6 +261,9 @@ void conf_check_ldap_backend(struct conf_builder *, const struct conf_backend *,
 /* An error where the URL is none, or would send secrets in clear. False: it is none. */
 bool conf_check_url(
     struct conf_builder *, const struct conf_backend *, enum conf_option_backend, const char *text);
+/* conf_check.c: a filter that lets nobody in, keeps nobody out, or is not used (S4). */
+void conf_check_filter(struct conf_builder *, const char *label, const char *what, int mode,
+    struct conf_where mode_where, const struct conf_list *filter);
 /* conf_check.c: an error when the path (NULL is fine) does not begin with a slash. */
 void conf_check_absolute(struct conf_builder *, struct conf_where, const char *label,
     const char *option, const char *path);

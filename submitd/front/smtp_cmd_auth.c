@@ -75,6 +75,26 @@ auth_start(struct smtp_session *s, struct span mech, const struct span *initial)
 	return CMD_WAIT;
 }
 
+/* True: this address may not use AUTH (S3), which it was told before it sent a password. */
+static bool
+auth_is_refused(struct smtp_session *s)
+{
+	struct policy_result r;
+	enum verdict v = smtp_auth_allowed(s, &r);
+
+	if (v == V_PERM) {
+		struct refusal refusal = {
+		    .code = r.status.code, .text = r.status.text, .rule = r.rule->id};
+
+		smtp_log_refused(s, &refusal);
+		smtp_reply_status(s, &r.status);
+	} else if (v != V_OK) {
+		(void)auth_unavailable(s);
+	}
+	policy_result_clear(&r);
+	return v != V_OK;
+}
+
 enum cmd_result
 cmd_auth(struct smtp_session *s, struct span arg)
 {
@@ -92,6 +112,8 @@ cmd_auth(struct smtp_session *s, struct span arg)
 		smtp_reply(s, 503, "5.5.1", "Already authenticated");
 		goto out;
 	}
+	if (auth_is_refused(s))
+		goto out;
 	if (mechs == NULL) {
 		wipe_input(initial);
 		return auth_unavailable(s);

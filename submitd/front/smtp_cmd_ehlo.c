@@ -23,6 +23,29 @@ smtp_auth_mechs(const struct smtp_session *s)
 	return mechs == NULL || mechs[0] == '\0' ? NULL : mechs;
 }
 
+enum verdict
+smtp_auth_allowed(const struct smtp_session *s, struct policy_result *r)
+{
+	struct facts f;
+
+	memset(&r->status, 0, sizeof(r->status));
+	if (s->l->conf->auth_ip_mode == FILTER_OFF)
+		return V_OK;
+	smtp_session_facts(s, AT_AUTH, &f);
+	policy_decide(s->front->conf, &f, r);
+	return r->verdict == V_NEXT ? V_OK : r->verdict;
+}
+
+static bool
+auth_is_offered(const struct smtp_session *s)
+{
+	struct policy_result r;
+	bool ok = smtp_auth_allowed(s, &r) == V_OK;
+
+	policy_result_clear(&r);
+	return ok;
+}
+
 /* Lenient: names of devices are often no domains. What goes into Received must be printable. */
 static bool
 helo_is_good(struct span name)
@@ -97,7 +120,7 @@ cmd_ehlo(struct smtp_session *s, struct span arg)
 		return CMD_DONE;
 	s->esmtp = true;
 	smtp_session_enter(s, ST_READY);
-	mechs = s->auth == NULL ? smtp_auth_mechs(s) : NULL;
+	mechs = s->auth == NULL && auth_is_offered(s) ? smtp_auth_mechs(s) : NULL;
 	n = snprintf(text, sizeof(text),
 	    "250-%.255s\r\n250-PIPELINING\r\n250-SIZE %lld\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
 	    "250-DSN\r\n250-CHUNKING\r\n250-LIMITS MAILMAX=%lld RCPTMAX=%lld\r\n"

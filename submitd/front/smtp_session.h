@@ -138,6 +138,8 @@ void smtp_auth_on_res(struct smtp_session *, const struct ipc_auth_res *);
 void smtp_auth_on_lost(struct smtp_session *);
 /* Mechanisms that may be offered and used now; NULL: none. */
 const char *smtp_auth_mechs(const struct smtp_session *);
+/* V_OK: the rules let this address use AUTH; the result is the caller's to clear (S3). */
+enum verdict smtp_auth_allowed(const struct smtp_session *, struct policy_result *);
 void smtp_session_tls_up(struct smtp_session *); /* smtp_cmd_starttls.c */
 bool smtp_xclient_allowed(const struct smtp_session *);
 

@@ -45,22 +45,6 @@ lint_listener(const struct conf_listener *l, struct conf_findings *f)
 		    l->title);
 }
 
-static void
-lint_patterns(const struct conf_list *list, struct conf_where where, const char *what,
-    struct conf_findings *f)
-{
-	char err[128];
-
-	for (size_t i = 0; i < list->n; i++) {
-		if (policy_pattern_check(list->v[i], err, sizeof(err)) != NULL)
-			conf_findings_add(f, true, list->where.line != 0 ? list->where : where,
-			    "%s: \"%s\" is not a usable pattern: %s; right are a literal, * and ?, "
-			    "or "
-			    "/regex/",
-			    what, list->v[i], err);
-	}
-}
-
 /* A pattern with a domain that no name of this unit has can never match (S15). */
 static bool
 never_matches(const struct conf *conf, const struct conf_ou *ou, const char *pattern)
@@ -82,7 +66,6 @@ lint_ou(const struct conf *conf, const struct conf_ou *ou, struct conf_findings 
 {
 	struct conf_where where = PLACE(ou, ou, auth_user_filter);
 
-	lint_patterns(&ou->auth_user_filter, where, "auth_user_filter", f);
 	for (size_t i = 0; i < ou->auth_user_filter.n; i++) {
 		if (never_matches(conf, ou, ou->auth_user_filter.v[i]))
 			conf_findings_add(f, false, where,
@@ -98,7 +81,6 @@ lint_user(const struct conf_user *u, struct conf_findings *f)
 {
 	struct conf_where where = PLACE(u, user, senders);
 
-	lint_patterns(&u->senders, where, "senders", f);
 	if (u->smtp_auth != SMTP_AUTH_ANY_SENDER)
 		return;
 	if (u->ou_block != NULL && u->ou_block->match_from)

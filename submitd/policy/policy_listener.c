@@ -56,6 +56,51 @@ policy_auth_offered(const struct conf *conf, const struct facts *f, struct polic
 	}
 }
 
+/* S3, S4. Before the name is known too: AUTH is not even offered then. */
+enum verdict
+policy_auth_ip(const struct conf *conf, const struct facts *f, struct policy_result *r)
+{
+	const struct conf_listener *l = r->ctx.listener;
+	char ip[NET_ADDR_TEXT];
+	enum pattern_result m;
+
+	(void)conf;
+	if (l->auth_ip_mode == FILTER_OFF) {
+		POLICY_AT(r, l, listener, auth_ip_mode);
+		policy_note(r, "auth_ip_mode = off");
+		return V_NEXT;
+	}
+	POLICY_AT(r, l, listener, auth_ip_filter);
+	net_addr_format_ip(&f->client, ip);
+	m = pattern_list_match_client(l->auth_ip_patterns, &f->client);
+	if (m == PATTERN_BAD)
+		return policy_unknown(r, "auth_ip_filter of the listener cannot be used");
+	policy_note(r, "auth_ip_mode = %s, the list has %s%s",
+	    l->auth_ip_mode == FILTER_ALLOW ? "allow" : "deny",
+	    m == PATTERN_YES ? "" : "nothing for ", ip);
+	if ((m == PATTERN_YES) == (l->auth_ip_mode == FILTER_ALLOW))
+		return V_OK;
+	return policy_refuse(r, 503, "5.5.1", "AUTH is not offered to your address %s", ip);
+}
+
+/* S5, S6: an excluded name reads like a wrong password, and no backend hears of it. */
+enum verdict
+policy_auth_user(const struct conf *conf, const struct facts *f, struct policy_result *r)
+{
+	const struct conf_listener *l = r->ctx.listener;
+
+	if (l->auth_user_mode == FILTER_OFF)
+		POLICY_AT(r, l, listener, auth_user_mode);
+	else
+		POLICY_AT(r, l, listener, auth_user_filter);
+	if (f->login == NULL) {
+		policy_note(r, "the name is not known yet");
+		return V_NEXT;
+	}
+	return policy_name_filter(
+	    conf, f, r, l->auth_user_mode, l->auth_user_patterns, "the listener");
+}
+
 enum verdict
 policy_require_auth(const struct conf *conf, const struct facts *f, struct policy_result *r)
 {

@@ -12,31 +12,19 @@ enum verdict
 policy_ou_auth_user(const struct conf *conf, const struct facts *f, struct policy_result *r)
 {
 	const struct conf_ou *ou = r->ctx.ou;
-	char name[ADDR_TEXT];
-	enum pattern_result m;
+	char whose[POLICY_SHOWN + 3];
 
 	if (f->login == NULL || ou == NULL) {
 		policy_note(r, f->login == NULL ? "the name is not known yet"
 						: "the name's domain belongs to no ou");
 		return V_NEXT;
 	}
-	POLICY_AT(r, ou, ou, auth_user_mode);
-	if (ou->auth_user_mode == USER_MODE_OFF) {
-		policy_note(r, "ou %s: auth_user_mode = off", ou->title);
-		return V_NEXT;
-	}
-	POLICY_AT(r, ou, ou, auth_user_filter);
-	if (policy_principal(conf, r->ctx.listener, f->login, name) == -1)
-		return policy_unknown(r, "the name has no canonical form");
-	m = policy_list_match(&ou->auth_user_filter, name);
-	if (m == PATTERN_BAD)
-		return policy_unknown(r, "auth_user_filter of the unit cannot be used");
-	policy_note(r, "ou %s: auth_user_mode = %s, the list has %s%.100s", ou->title,
-	    ou->auth_user_mode == USER_MODE_ALLOW ? "allow" : "deny",
-	    m == PATTERN_YES ? "" : "no pattern for ", name);
-	if ((m == PATTERN_YES) == (ou->auth_user_mode == USER_MODE_ALLOW))
-		return V_OK;
-	return policy_refuse(r, 535, "5.7.8", "this name may not log in");
+	if (ou->auth_user_mode == FILTER_OFF)
+		POLICY_AT(r, ou, ou, auth_user_mode);
+	else
+		POLICY_AT(r, ou, ou, auth_user_filter);
+	(void)str_printf(whose, sizeof(whose), "ou %.*s", POLICY_SHOWN - 1, ou->title);
+	return policy_name_filter(conf, f, r, ou->auth_user_mode, ou->auth_user_patterns, whose);
 }
 
 /* C4. The reply says nothing that a wrong password would not get (P3). */
@@ -60,8 +48,7 @@ policy_user_clients(const struct conf *conf, const struct facts *f, struct polic
 		}
 	}
 	policy_note(r, "%s is not in the user's clients", ip);
-	status_set(&r->status, V_PERM, 535, "5.7.8", POLICY_AUTH_FAILED);
-	return V_PERM;
+	return policy_refuse_login(r);
 }
 
 enum pattern_result
@@ -78,7 +65,7 @@ policy_user_grants(
 	if (owner != NULL && owner != r->ctx.ou && (owner->match_from || owner->match_header_from))
 		return PATTERN_NO;
 	if (u->senders.n != 0)
-		return policy_list_match_addr(&u->senders, sender);
+		return policy_list_match_addr(u->sender_patterns, sender);
 	return owner != NULL && owner == r->ctx.ou ? PATTERN_YES : PATTERN_NO;
 }
 
@@ -96,6 +83,7 @@ policy_match_from(const struct conf *conf, const struct facts *f, struct policy_
 {
 	const struct conf_ou *ou = strict_from(r->ctx.ou, r->ctx.sender_ou);
 	char shown[POLICY_SHOWN];
+	enum pattern_result m;
 
 	if (!f->authenticated || !f->have_sender) {
 		policy_note(r, "not authenticated");
@@ -116,7 +104,10 @@ policy_match_from(const struct conf *conf, const struct facts *f, struct policy_
 		policy_note(r, "ou %s: the sender is the user", ou->title);
 		return V_OK;
 	}
-	if (policy_user_grants(conf, r, &f->sender) == PATTERN_YES) {
+	m = policy_user_grants(conf, r, &f->sender);
+	if (m == PATTERN_BAD)
+		return policy_unknown(r, "the user's senders cannot be used");
+	if (m == PATTERN_YES) {
 		policy_note(r,
 		    "ou %s: match_from is on, but the user's smtp_auth = any_sender wins (S18)",
 		    ou->title);
@@ -172,6 +163,7 @@ enum verdict
 policy_match_header_from(const struct conf *conf, const struct facts *f, struct policy_result *r)
 {
 	char shown[POLICY_SHOWN];
+	enum pattern_result m;
 	bool asked = false;
 
 	if (!f->authenticated) {
@@ -188,7 +180,10 @@ policy_match_header_from(const struct conf *conf, const struct facts *f, struct 
 			continue;
 		asked = true;
 		POLICY_AT(r, ou, ou, match_header_from);
-		if (policy_is_own(f, a) || policy_user_grants(conf, r, a) == PATTERN_YES)
+		m = policy_is_own(f, a) ? PATTERN_YES : policy_user_grants(conf, r, a);
+		if (m == PATTERN_BAD)
+			return policy_unknown(r, "the user's senders cannot be used");
+		if (m == PATTERN_YES)
 			continue;
 		policy_show_addr(a, shown);
 		policy_note(r, "ou %s: header address %s is not the user %.80s", ou->title, shown,

@@ -102,6 +102,7 @@ policy_relay_sender(const struct conf *conf, const struct facts *f, struct polic
 {
 	const struct conf_ou *ou = r->ctx.ou;
 	char shown[POLICY_SHOWN];
+	enum pattern_result m;
 
 	if (!f->authenticated || !r->ctx.external || r->ctx.granted || ou == NULL) {
 		policy_note(r, "relay_ou is not what grants this");
@@ -120,7 +121,10 @@ policy_relay_sender(const struct conf *conf, const struct facts *f, struct polic
 		policy_note(r, "the sender is the user");
 		return V_OK;
 	}
-	if (policy_user_grants(conf, r, &f->sender) == PATTERN_YES) {
+	m = policy_user_grants(conf, r, &f->sender);
+	if (m == PATTERN_BAD)
+		return policy_unknown(r, "the user's senders cannot be used");
+	if (m == PATTERN_YES) {
 		policy_note(r, "the user's senders cover the foreign sender (S18)");
 		return V_OK;
 	}

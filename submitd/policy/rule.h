@@ -2,16 +2,10 @@
 #ifndef SUBMITD_POLICY_RULE_H
 #define SUBMITD_POLICY_RULE_H
 
+#include "mail/pattern.h"
 #include "policy/policy.h"
 
 /* What the files of the single rules share; nobody else includes this. */
-
-/* A list of patterns: literal, * and ?, /regex/; "!" in front takes away, whatever its place. */
-enum pattern_result {
-	PATTERN_NO = 0,
-	PATTERN_YES = 1,
-	PATTERN_BAD = 2, /* a regex that cannot be used: unknown */
-};
 
 #define RULE(id, name, scope, stage, fn, help)                                                     \
 	enum verdict fn(const struct conf *, const struct facts *, struct policy_result *);
@@ -44,10 +38,15 @@ bool policy_is_own(const struct facts *, const struct addr *);
 enum pattern_result policy_user_grants(
     const struct conf *, const struct policy_result *, const struct addr *);
 
-/* Pattern lists. */
-enum pattern_result policy_list_match(const struct conf_list *, const char *text);
-enum pattern_result policy_list_match_addr(const struct conf_list *, const struct addr *);
-/* NULL, or what is wrong with one pattern, in *err. */
-const char *policy_pattern_check(const char *pattern, char *err, size_t errsize);
+/* An address in a list of patterns; an internationalised domain may stand there in either form. */
+enum pattern_result policy_list_match_addr(const struct pattern_list *, const struct addr *);
+/*
+ * A filter of names on the name given to AUTH: V_OK it may log in, V_NEXT the mode is off.
+ * whose: "ou staff" and the like, for the note.
+ */
+enum verdict policy_name_filter(const struct conf *, const struct facts *, struct policy_result *,
+    int mode, const struct pattern_list *, const char *whose);
+/* 535 in the words of a wrong password (P3). */
+enum verdict policy_refuse_login(struct policy_result *);
 
 #endif

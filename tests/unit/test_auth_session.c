@@ -86,10 +86,20 @@ test_logins(void **state)
 	assert_int_equal(auth_session_stats()->open, 0);
 }
 
-/* S14, S15: a refused name contacts no backend. */
+/* S3, S5, S14, S15: a refused name or address contacts no backend. */
 static void
 test_no_backend(void **state)
 {
+	static const struct {
+		const char *client, *name;
+		unsigned code;
+		const char *esc, *reason;
+	} cases[] = {
+	    {"192.0.2.1", "bob", 535, "5.7.8", "rule S5 auth_user"},
+	    {"198.51.100.1", "alice", 503, "5.5.1", "rule S3 auth_ip"},
+	    {"192.0.2.1", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", 454, "4.7.0",
+		"rule S5 auth_user"},
+	};
 	struct auth_source *s;
 	uint64_t before = 0, after = 0;
 	size_t n, i;
@@ -102,6 +112,16 @@ test_no_backend(void **state)
 	plain("clear", "192.0.2.1", "ceo@example.com", "boss");
 	plain("clear", "192.0.2.1", "nob\xff", "boss");
 	plain("clear", "192.0.2.1", "nobody", " boss");
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		int64_t ms = plain("filtered", cases[i].client, cases[i].name, "x");
+		struct ipc_audit_auth r = last_record();
+
+		if (answer.m.code != cases[i].code || !span_eq(answer.m.esc, cases[i].esc))
+			fail_msg("%s: %u %.*s", cases[i].name, answer.m.code, (int)answer.m.text.n,
+			    answer.m.text.p);
+		assert_true(span_eq(r.reason, cases[i].reason));
+		assert_true(cases[i].code == 503 || ms >= DELAY_MS);
+	}
 	for (i = 0; i < n; i++)
 		after += s[i].asked;
 	assert_int_equal(before, after);

@@ -255,8 +255,29 @@ static const struct conf_case others[] = {
 	     "ou \"c\" { domains = {\"c.example\"}\nauth_user_filter = {\"x\", \"!\", \"/^a/\"} }",
 	{"2 warning: no domain block",
 	    "3 warning: auth_user_mode = allow with an empty auth_user_filter lets nobody",
-	    "4 warning: no domain block", "5 error: has a ! with nothing behind",
+	    "4 warning: no domain block",
+	    "5 error: auth_user_filter: \"!\" is not a usable pattern: a ! with nothing behind it; "
+	    "right are an address",
 	    "5 warning: auth_user_filter is not used"}},
+    {"filters of listeners S3 S4 S5",
+	BASE "listener \"a\" { bind = \"0.0.0.0:1\"\nauth_ip_mode = allow\nauth_user_mode = deny\n"
+	     "auth_flow = \"staff\" }\n"
+	     "listener \"b\" { bind = \"0.0.0.0:2\" like = \"a\" }\n"
+	     "listener \"c\" { bind = \"0.0.0.0:3\" like = \"a\"\n"
+	     "auth_ip_mode = off auth_ip_filter = {\"192.0.2.*\"}\n"
+	     "auth_user_filter = {\"a@*\"} }\n"
+	     "listener \"d\" { bind = \"0.0.0.0:4\" like = \"c\"\n"
+	     "auth_ip_mode = deny auth_ip_filter = {\"host.example.com\", \"192.0.2.0/40\"} }\n",
+	{"3 warning: listener \"a\": auth_ip_mode = allow with an empty auth_ip_filter lets nobody",
+	    "4 warning: listener \"a\": auth_user_mode = deny with an empty auth_user_filter does",
+	    "8 warning: listener \"c\": auth_ip_filter is not used while auth_ip_mode = off",
+	    "11 error: listener \"d\": auth_ip_filter: \"host.example.com\" is not a usable "
+	    "pattern: no address, network or wildcard; right are 192.0.2.1, 192.0.2.0/24",
+	    "11 error: listener \"d\": auth_ip_filter: \"192.0.2.0/40\""}},
+    {"a regex that is none",
+	BASE "ou \"c\" { domains = {\"c.example\"}\n"
+	     "auth_user_mode = deny\nauth_user_filter = {'/^(a@/'} }",
+	{"2 warning: no domain block", "4 error: auth_user_filter: \"/^(a@/\" is not a usable"}},
     {"user without secret S18", U("smtp_auth = matching_sender"),
 	{"3 error: user \"u@example.com\": smtp_auth = matching_sender needs secret"}},
     {"secret is a password", U("smtp_auth = matching_sender\nsecret = \"hunter2\""),

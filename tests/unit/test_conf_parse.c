@@ -184,10 +184,6 @@ test_language_to_come(void **state)
 	    ":15: error: unknown block explain\n",
 	    ":16: error: history: unknown option quarantine_retain\n",
 	    ":22: error: unknown block ip_policy\n",
-	    ":34: error: listener \"submission\": unknown option auth_ip_mode\n",
-	    ":36: error: listener \"submission\": unknown option auth_user_mode; an option of that "
-	    "name "
-	    "stands in ou blocks\n",
 	    ":80: error: ou \"hq\": unknown option admins\n",
 	    ":97: error: user \"printers@example.com\": unknown option recipients\n",
 	    ":103: error: domain \"example.com\": unknown option recipient_flow\n",

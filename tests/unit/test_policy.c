@@ -28,6 +28,19 @@ static const char conf_text[] =
     "  clients = {\"10.20.0.0/16\", \"2001:db8::/32\"} }\n"
     "listener \"wide\" { bind = {\"127.0.0.1:3587\"}  auth_flow = \"flow\"  "
     "relay_any_authenticated = true }\n"
+    "listener \"deny\" { bind = {\"127.0.0.1:4587\"}  auth_flow = \"flow\"  auth = on\n"
+    "  default_domain = \"lax.example\"\n"
+    "  auth_ip_mode = deny  auth_ip_filter = {\"203.0.113.0/24\", \"!203.0.113.7\", "
+    "\"198.51.100.*\"}\n"
+    "  auth_user_mode = deny  auth_user_filter = {'/^(root|test|scan)@/', \"*@old.example\", "
+    "\"*@b\xc3\xbc"
+    "cher.example\"} }\n"
+    "listener \"allow\" { like = \"deny\"  bind = {\"127.0.0.1:5587\"}\n"
+    "  auth_ip_mode = allow  auth_user_mode = allow }\n"
+    "listener \"nobody\" { bind = {\"127.0.0.1:6587\"}  auth_flow = \"flow\"  auth = on\n"
+    "  auth_ip_mode = allow  auth_user_mode = allow }\n"
+    "listener \"slow\" { bind = {\"127.0.0.1:7587\"}  auth_flow = \"flow\"  auth = on\n"
+    "  auth_user_mode = deny  auth_user_filter = {'/^(a+)+$/'} }\n"
     "listener \"mx\" { bind = {\"127.0.0.1:25\"}  role = relay  auth = off }\n"
     "ou \"hq\" { domains = {\"hq.example\"}  match_from = true  match_header_from = true\n"
     "  auth_user_mode = deny  auth_user_filter = {\"ceo@*\", '/^scan[0-9]+@/', \"!scan7@*\"} }\n"
@@ -238,6 +251,30 @@ static const struct {
 	{"S15 names of nobody never match", "sub", "ceo@foreign.example", "192.0.2.9", true, "ok"},
 	{"S14 allow list", "sub", "b@plant.example", "192.0.2.9", true, "ok"},
 	{"S14 allow list, taken out", "sub", "old@plant.example", "192.0.2.9", true, "535 5.7.8 S14"},
+	{"S14 text as for a wrong password", "sub", "ceo@hq.example", "192.0.2.9", true, "535 5.7.8 S14"},
+	{"S15 never beyond the unit", "deny", "ceo@lax.example", "192.0.2.9", true, "ok"},
+	{"S3 off", "sub", "a@lax.example", "203.0.113.9", true, "ok"},
+	{"S3 denied network, before the name is known", "deny", NULL, "203.0.113.9", true, "503 5.5.1 S3"},
+	{"S3 denied network", "deny", "a@lax.example", "203.0.113.9", true, "503 5.5.1 S3"},
+	{"S4 taken out of the list", "deny", "a@lax.example", "203.0.113.7", true, "ok"},
+	{"S4 wildcard", "deny", "a@lax.example", "198.51.100.77", true, "503 5.5.1 S3"},
+	{"S3 others", "deny", "a@lax.example", "198.51.101.77", true, "ok"},
+	{"S3 IPv6", "deny", "a@lax.example", "2001:db8::1", true, "ok"},
+	{"S3 mapped IPv4", "deny", "a@lax.example", "::ffff:203.0.113.9", true, "503 5.5.1 S3"},
+	{"S3 allow", "allow", "root", "203.0.113.9", true, "ok"},
+	{"S3 allow, not listed", "allow", "root", "192.0.2.9", true, "503 5.5.1 S3"},
+	{"S4 allow, empty: nobody", "nobody", NULL, "192.0.2.9", true, "503 5.5.1 S3"},
+	{"S5 denied by regex", "deny", "root@anywhere.example", "192.0.2.9", true, "535 5.7.8 S5"},
+	{"S5 case", "deny", "ROOT@Anywhere.Example", "192.0.2.9", true, "535 5.7.8 S5"},
+	{"S5 completed by default_domain", "deny", "scan", "192.0.2.9", true, "535 5.7.8 S5"},
+	{"S6 wildcard", "deny", "joe@old.example", "192.0.2.9", true, "535 5.7.8 S5"},
+	{"S6 not a suffix", "deny", "joe@very-old.example", "192.0.2.9", true, "ok"},
+	{"S6 A-label of a listed domain", "deny", "joe@xn--bcher-kva.example", "192.0.2.9", true, "535 5.7.8 S5"},
+	{"S6 U-label of a listed domain", "deny", "joe@b\xc3\xbc" "cher.example", "192.0.2.9", true, "535 5.7.8 S5"},
+	{"S5 others", "deny", "joe@lax.example", "192.0.2.9", true, "ok"},
+	{"S5 no address: as given", "deny", "root@", "192.0.2.9", true, "535 5.7.8 S5"},
+	{"S5 allow, not listed", "allow", "joe@lax.example", "203.0.113.9", true, "535 5.7.8 S5"},
+	{"S6 a regex beyond its limits is unknown", "slow", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!@x.example", "192.0.2.9", true, "451 4.3.0 S5"},
 	{"C4 user's clients", "sub", "printer@hq.example", "10.20.3.4", true, "ok"},
 	{"C4 from elsewhere", "sub", "printer@hq.example", "10.21.3.4", true, "535 5.7.8 C4"},
 };
@@ -293,6 +330,16 @@ test_auth_neutral(void **state)
 	assert_int_equal(net_addr_parse_ip(span_of("192.0.2.1"), &f.client), 0);
 	policy_decide(conf, &f, &r);
 	assert_int_equal(r.verdict, V_PERM);
+	assert_string_equal(r.status.text, POLICY_AUTH_FAILED);
+	policy_result_clear(&r);
+	f.login = "ceo@hq.example"; /* S14 */
+	policy_decide(conf, &f, &r);
+	assert_string_equal(r.status.text, POLICY_AUTH_FAILED);
+	policy_result_clear(&r);
+	f.login = "root"; /* S5 */
+	f.listener = "deny";
+	policy_decide(conf, &f, &r);
+	assert_string_equal(r.rule->id, "S5");
 	assert_string_equal(r.status.text, POLICY_AUTH_FAILED);
 	policy_result_clear(&r);
 }

@@ -12,7 +12,6 @@
 #include "base/list.h"
 #include "base/str.h"
 #include "policy/policy.h"
-#include "policy/rule.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,8 +71,6 @@ static const struct {
 	  OU "domain \"hq.example\" { ou = \"hq\"  transport = \"in\"  listeners = {\"sub\"} }\n" ANY, false, "no mail of anybody"},
 	/* S15 */
 	{HEAD SUB "ou \"hq\" { domains = {\"hq.example\"}  auth_user_mode = deny  auth_user_filter = {\"a@widgets.example\"} }\n" HQ ANY, false, "never matches"},
-	{HEAD SUB "ou \"hq\" { domains = {\"hq.example\"}  auth_user_mode = deny  auth_user_filter = {'/^(a@/'} }\n" HQ ANY, true, "not a usable pattern"},
-	{HEAD SUB "ou \"hq\" { domains = {\"hq.example\"}  auth_user_mode = deny  auth_user_filter = {'/(a)\\1@/'} }\n" HQ ANY, true, "back references"},
 	/* S18 */
 	{HEAD SUB OU HQ ANY USER "any_sender  senders = {\"*@hq.example\"} }\n", false, "overrides match_from"},
 	{HEAD SUB OU HQ ANY USER "any_sender  senders = {\"*\"} }\n", false, "any foreign address"},
@@ -169,48 +166,12 @@ test_wrong_engines(void **state)
 	conf_free(c);
 }
 
-/* Lists of patterns by themselves. */
-static void
-test_patterns(void **state)
-{
-	static const struct {
-		const char *list[4], *text;
-		enum pattern_result expect;
-	} p[] = {
-	    {{"a@x.example"}, "A@X.example", PATTERN_YES},
-	    {{"*@x.example", "!a@*"}, "a@x.example", PATTERN_NO},
-	    {{"!a@*", "*@x.example"}, "b@x.example", PATTERN_YES},
-	    {{"!a@*"}, "b@x.example", PATTERN_NO},
-	    {{"/^(root|test)@/"}, "TEST@x.example", PATTERN_YES},
-	    {{"/^(root|test)@/"}, "atest@x.example", PATTERN_NO},
-	    {{"/(/"}, "a@x.example", PATTERN_BAD},
-	    {{"*@x.example"}, "a@evilx.example", PATTERN_NO},
-	    {{NULL}, "a@x.example", PATTERN_NO},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(p); i++) {
-		char *v[4];
-		struct conf_list l = {.v = v};
-
-		while (l.n < 4 && p[i].list[l.n] != NULL) {
-			v[l.n] = xstrdup(p[i].list[l.n]);
-			l.n++;
-		}
-		if (policy_list_match(&l, p[i].text) != p[i].expect)
-			fail_msg("pattern row %zu", i);
-		for (size_t k = 0; k < l.n; k++)
-			free(v[k]);
-	}
-}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_rows),
 	    cmocka_unit_test(test_wrong_engines),
-	    cmocka_unit_test(test_patterns),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
