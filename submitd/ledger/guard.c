@@ -60,7 +60,7 @@ row_count(struct guard *g, struct guard_row *r, int64_t now)
 		r->since_ms = now;
 	for (size_t i = 0; i < rates->n; i++) {
 		window_roll(&r->w[i], rates->v[i].ms, now);
-		if (r->w[i].now < UINT32_MAX)
+		if (r->w[i].now < GUARD_COUNT_MAX)
 			r->w[i].now++;
 	}
 	r->last_ms = now;

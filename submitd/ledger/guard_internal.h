@@ -21,6 +21,7 @@ uint32_t *guard_memo_at(struct guard_memo *, uint64_t key, uint32_t now_s, uint3
 uint64_t guard_mix(uint64_t a, const void *p, size_t n);
 
 /* ---- guard_table.c ---- */
+#define GUARD_COUNT_MAX 1000000u /* of one window: far above any limit, far from overflow */
 #define GUARD_BUCKETS 65536u
 #define GUARD_DEAD_MAX 100000u
 struct guard {

@@ -222,6 +222,20 @@ guard_written(struct guard *g)
 	g->dead_all = false;
 }
 
+/* A clock that was wrong once, or a file that was written to: no time of the future, no huge count.
+ */
+static int64_t
+past(int64_t ms, int64_t now)
+{
+	return ms < 0 ? 0 : ms > now ? now : ms;
+}
+
+static uint32_t
+bounded(uint32_t n)
+{
+	return n < GUARD_COUNT_MAX ? n : GUARD_COUNT_MAX;
+}
+
 void
 guard_load(struct guard *g, int64_t now, const struct guard_saved *s)
 {
@@ -236,13 +250,13 @@ guard_load(struct guard *g, int64_t now, const struct guard_saved *s)
 	for (size_t i = 0; i < rates->n; i++)
 		for (size_t j = 0; j < s->n_w; j++)
 			if (s->w[j].ms == rates->v[i].ms)
-				r->w[i] = (struct guard_window){
-				    s->w[j].start_ms, s->w[j].now, s->w[j].before};
-	r->since_ms = s->since_ms;
-	r->last_ms = s->last_ms;
-	r->known_ms = s->known_ms > now ? now : s->known_ms;
+				r->w[i] = (struct guard_window){past(s->w[j].start_ms, now),
+				    bounded(s->w[j].now), bounded(s->w[j].before)};
+	r->since_ms = past(s->since_ms, now);
+	r->last_ms = past(s->last_ms, now);
+	r->known_ms = past(s->known_ms, now);
 	guard_row_name(r, s->name);
-	/* no clock that was wrong once may lock anybody out for years */
+	/* nobody is locked out for longer than a lock-out lasts */
 	if (s->until_ms > now)
 		guard_row_lock(g, r,
 		    s->until_ms - now > g->options.lockout_ms ? now + g->options.lockout_ms

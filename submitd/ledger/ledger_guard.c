@@ -19,7 +19,8 @@
 #define TICK_MS 1000
 #define BUCKETS 4096u
 #define HELD_MAX 60000u   /* attempts under way; above AUTH_SESSIONS_MAX of auth */
-#define WAITING_MAX 4096u /* of them in line behind guesses that are under way */
+#define WAITING_MAX 1024u /* of them in line behind guesses that are under way */
+#define LINE_MS 10        /* the line is looked at so often at most: it may be long */
 #define IN_LINE_MS 5000   /* then GUARD_BUSY; auth waits a little longer */
 
 /* An attempt: in line (waiting), or let go and to be followed by a note. */
@@ -38,8 +39,7 @@ static struct guard_store *store;
 static LIST_HEAD(, held) held[BUCKETS];
 static TAILQ_HEAD(, held) line = TAILQ_HEAD_INITIALIZER(line);
 static size_t n_held, n_waiting;
-static struct ev_timer tick_timer;
-static struct ev_turn line_turn;
+static struct ev_timer tick_timer, line_timer;
 static bool failing;
 static uint64_t n_asked, n_busy;
 
@@ -148,6 +148,13 @@ move_line(void *arg)
 	}
 }
 
+static void
+move_line_soon(void)
+{
+	if (n_waiting != 0 && !ev_timer_pending(&line_timer))
+		ev_timer_set(&line_timer, LINE_MS, move_line, NULL);
+}
+
 int
 ledger_guard_on_ask(struct ipc_peer *p, struct ipc_in *in)
 {
@@ -207,8 +214,7 @@ ledger_guard_on_note(struct ipc_peer *p, struct ipc_in *in)
 		guard_query_make(guard, &q, &m.client, m.user, m.guess);
 	}
 	guard_note(guard, ev_wall_ms(), &q, (enum guard_outcome)m.outcome, m.shown);
-	if (n_waiting != 0)
-		ev_turn_schedule(&line_turn, move_line, NULL);
+	move_line_soon();
 	return 0;
 }
 
@@ -227,8 +233,7 @@ ledger_guard_peer_down(struct ipc_peer *p)
 			guard_note(guard, ev_wall_ms(), &h->q, GUARD_NONE, span_of(""));
 			held_free(h);
 		}
-	if (n_waiting != 0)
-		ev_turn_schedule(&line_turn, move_line, NULL);
+	move_line_soon();
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */
@@ -263,10 +268,13 @@ ledger_guard_start(const struct conf *c, char *err, size_t errsize)
 {
 	struct guard_options o;
 	bool damaged;
+	char why[400] = "";
 
-	store = guard_store_open(c->server->state, &damaged, err, errsize);
-	if (store == NULL)
+	store = guard_store_open(c->server->state, &damaged, why, sizeof(why));
+	if (store == NULL) {
+		(void)str_printf(err, errsize, "server: state = \"%s\": %s", c->server->state, why);
 		return -1;
+	}
 	if (damaged)
 		log_store(LOG_LEVEL_ERROR, "damaged",
 		    "the counts of failed logins could not be read and begin anew; the old file is "

@@ -133,7 +133,7 @@ def smallest(s):
     if "spool" not in conf:
         conf = conf.replace('hostname = "mail.example.com"',
                             f'hostname = "mail.example.com"  spool = "{s.dir}/spool"  '
-                            f'control = "{s.dir}/control.sock"')
+                            f'control = "{s.dir}/control.sock"  state = "{s.dir}/state"')
     conf = re.sub(r'transport "internet".*', f'transport "internet" {{ method = static  '
                   f'hosts = {{"127.0.0.1:{s.hop.port}"}} }}', conf)
     own = Service(next_port=s.hop.port, start=False, directory=s.dir, port=s.port)

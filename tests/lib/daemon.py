@@ -113,7 +113,6 @@ def parse_log_line(line):
 
 BLOCKS = {
     "server": 'server { hostname = "mail.example.com"  spool = "@D@/spool"\n'
-              '  state = "@D@/state"\n'
               '  control = "@D@/control.sock"  drain_timeout = "12s"  fronts = 2  delivers = 2 }',
     "log": 'log { targets = {"stderr"}  level = info }',
     "audit": 'audit { file = "@D@/audit.log" }',
@@ -197,6 +196,9 @@ class Service:
 
     def write_conf(self, **changed):
         self.blocks.update(changed)
+        server = self.blocks.get("server", "state =")
+        if "state =" not in server:     # the default directory is for one service only
+            self.blocks["server"] = server.replace("server {", 'server { state = "@D@/state"', 1)
         text = "\n".join(b for b in self.blocks.values() if b)
         with open(self.conf + ".new", "w") as f:
             f.write(self.fill(text) + "\n")

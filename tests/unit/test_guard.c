@@ -1,100 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The brake against guessed passwords (A7) with a clock of our own: limits, delays,
- * lock-outs, who is spared, what repeats count, bounds, and keeping it in a file.
+ * lock-outs, who is spared, what repeats count, bounds.
  */
-#include "ledger/guard.h"
-#include "ledger/guard_store.h"
-
-#include "base/list.h"
-#include "base/str.h"
-#include "conf_test.h"
-
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define MIN INT64_C(60000)
-#define HOUR (60 * MIN)
-#define DAY (24 * HOUR)
-
-static const uint8_t secret[32] = {1, 2, 3};
-static const struct guard_options options = {
-    .rates = {[GUARD_ADDRESS] = {{{5, 10 * MIN}, {20, DAY}}, 2},
-	[GUARD_NETWORK] = {{{30, 10 * MIN}}, 1},
-	[GUARD_USER] = {{{10, 10 * MIN}}, 1},
-	[GUARD_PAIR] = {{{10, 10 * MIN}}, 1}},
-    .lockout_ms = 30 * MIN,
-    .tarpit_ms = 20000,
-    .remember_ms = 28 * DAY,
-};
-static struct guard *g;
-static int64_t now;
-static unsigned n_locked, n_unlocked;
-static uint64_t last_guess;
-
-static void
-on_lock(const struct guard_row *r, bool locked)
-{
-	(void)r;
-	if (locked)
-		n_locked++;
-	else
-		n_unlocked++;
-}
-
-static int
-set_up(void **state)
-{
-	(void)state;
-	now = INT64_C(1800000000000);
-	g = guard_new(&options, secret);
-	guard_on_lock(g, on_lock);
-	n_locked = n_unlocked = 0;
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	guard_free(g);
-	g = NULL;
-	return 0;
-}
-
-static struct guard_query
-query(const char *ip, const char *user, uint64_t guess)
-{
-	struct guard_query q;
-	struct net_addr a;
-
-	assert_int_equal(net_addr_parse_ip(span_of(ip), &a), 0);
-	guard_query_make(g, &q, &a, span_of(user), guess == 0 ? ++last_guess << 20 : guess);
-	return q;
-}
-
-/* One attempt from question to outcome; what the guard said to it. */
-static struct guard_answer
-try(const char *ip, const char *user, uint64_t guess, enum guard_outcome outcome)
-{
-	struct guard_query q = query(ip, user, guess);
-	struct guard_answer a;
-
-	guard_ask(g, now, &q, &a);
-	if (a.verdict == GUARD_GO)
-		guard_note(g, now, &q, outcome, span_of(user));
-	return a;
-}
-
-static void
-fail_times(const char *ip, const char *user, unsigned n)
-{
-	while (n-- > 0)
-		assert_int_equal(try(ip, user, 0, GUARD_FAILURE).verdict, GUARD_GO);
-}
-
-#define assert_verdict(ip, user, want)                                                             \
-	assert_int_equal(try((ip), (user), 0, GUARD_NONE).verdict, (want))
+#include "guard_test.h"
 
 static void
 test_address(void **state)
@@ -412,109 +321,6 @@ test_options(void **state)
 	assert_verdict("198.51.100.1", "c@x", GUARD_GO);
 }
 
-/* ---- the file -------------------------------------------------------------------------------- */
-
-static char dir[] = "/tmp/submitd-test-XXXXXX";
-
-static struct guard_store *
-open_store(bool want_damaged)
-{
-	char err[400] = "";
-	bool damaged;
-	struct guard_store *s = guard_store_open(dir, &damaged, err, sizeof(err));
-
-	if (s == NULL)
-		print_error("%s\n", err);
-	assert_non_null(s);
-	assert_int_equal(damaged, want_damaged);
-	return s;
-}
-
-/* What a restart is to the counts. */
-static void
-restart(struct guard_store **s)
-{
-	guard_store_close(*s);
-	guard_free(g);
-	*s = open_store(false);
-	g = guard_new(&options, guard_store_secret(*s));
-	guard_on_lock(g, on_lock);
-	assert_int_equal(guard_store_load(*s, g, now), 0);
-}
-
-static void
-test_store(void **state)
-{
-	struct guard_store *s;
-	struct stat st;
-	char path[100];
-
-	(void)state;
-	assert_non_null(mkdtemp(dir));
-	s = open_store(false);
-	guard_free(g);
-	g = guard_new(&options, guard_store_secret(s));
-	fail_times("192.0.2.1", "a@x", 5);
-	fail_times("192.0.2.2", "a@x", 3);
-	(void)try("203.0.113.5", "ann@x", 1, GUARD_SUCCESS);
-	(void)try("203.0.113.6", "tmp@x", 1, GUARD_FAILURE);
-	assert_int_equal(guard_store_flush(s, g), 0);
-	assert_false(guard_is_dirty(g));
-	assert_int_equal(guard_forget(g, now, "203.0.113.6"), 1);
-	assert_int_equal(guard_store_flush(s, g), 0);
-	(void)str_printf(path, sizeof(path), "%s/%s", dir, GUARD_STORE_FILE);
-	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 0777, 0600);
-	restart(&s);
-	assert_false(guard_is_dirty(g));
-	assert_verdict("192.0.2.1", "b@x", GUARD_LOCKED);
-	fail_times("192.0.2.2", "a@x", 2); /* three and two */
-	assert_verdict("192.0.2.2", "b@x", GUARD_LOCKED);
-	assert_int_equal(guard_stats(g)->rows[GUARD_PAIR], 1);
-	assert_int_equal(guard_stats(g)->rows[GUARD_ADDRESS], 2);
-	/* not written: lost, and nothing worse */
-	(void)try("198.51.100.1", "a@x", 0, GUARD_FAILURE);
-	restart(&s);
-	assert_int_equal(guard_stats(g)->rows[GUARD_ADDRESS], 2);
-	/* a clock that was years ahead once locks nobody out for years */
-	now -= 1000 * DAY;
-	restart(&s);
-	assert_verdict("192.0.2.1", "b@x", GUARD_LOCKED);
-	now += HOUR;
-	assert_verdict("192.0.2.1", "b@x", GUARD_GO);
-	guard_store_close(s);
-}
-
-static void
-test_store_damaged(void **state)
-{
-	static const char *const kinds[] = {
-	    "rubbish, and more of it, longer than a header is, "
-	    "so that it is read as a database at all: no, it is not",
-	    ""};
-	char path[100], other[120];
-	struct guard_store *s;
-	FILE *f;
-
-	(void)state;
-	(void)str_printf(path, sizeof(path), "%s/%s", dir, GUARD_STORE_FILE);
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-		f = fopen(path, "w");
-		assert_non_null(f);
-		fputs(kinds[i], f);
-		fclose(f);
-		s = open_store(kinds[i][0] != '\0');
-		assert_int_equal(guard_store_load(s, g, now), 0);
-		guard_store_close(s);
-		(void)unlink(path);
-	}
-	(void)str_printf(other, sizeof(other), "%s.damaged", path);
-	assert_int_equal(unlink(other), 0);
-	(void)rmdir(dir);
-}
-
-#define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
-
 int
 main(void)
 {
@@ -535,8 +341,6 @@ main(void)
 	    T(test_bounds),
 	    T(test_forget),
 	    T(test_options),
-	    T(test_store),
-	    T(test_store_damaged),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
