@@ -7,6 +7,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+import base64
 import concurrent.futures
 import contextlib
 import re
@@ -180,6 +181,31 @@ def crowd(w):
         got = list(pool.map(lambda i: (i, w.login(*names[i % len(names)])[0]), range(96)))
     for i, code in got:
         equal(code, 535 if i % len(names) >= len(USERS) else 235, names[i % len(names)][0])
+
+
+@test("C2: auth-test shows every line that was said, and *** for what AUTH carries")
+def auth_test(w):
+    # lines of ours behind AUTH: with a wrong password SCRAM ends after one
+    for server, mech, lines_of_ours in ((w.strong, "SCRAM-SHA-256", (2, 1)),
+                                        (w.old, "LOGIN", (2, 2))):
+        w.point(server.port)
+        for password, code in (("correct horse", 0), ("not this one", 1)):
+            r = w.s.run_ctl("auth-test", "--listener", "submission", "--password-stdin",
+                            "alice@example.com", text=password + "\n")
+            equal(r.returncode, code, r.stdout + r.stderr)
+            lines = [x.strip() for x in r.stdout.split("\n")]
+            at = 0
+            for want in (f"connect to localhost (127.0.0.1:{server.port})", "S: 220 ",
+                         "C: EHLO front.example.com", "C: STARTTLS", "TLS: TLSv1.3",
+                         "C: EHLO front.example.com", "S: 250-", f"C: AUTH {mech}",
+                         "235 2.7.0" if code == 0 else "535 5.7.8", "C: QUIT"):
+                found = [i for i, x in enumerate(lines) if i >= at and want in x]
+                ok(found, f"{want} behind line {at} of {r.stdout}")
+                at = found[0]
+            ok(any("TLS TLSv1.3" in x and "CN = mail.example.com" in x for x in lines), r.stdout)
+            equal(sum(x.endswith("C: ***") for x in lines), lines_of_ours[code], r.stdout)
+            for secret in (password, base64.b64encode(password.encode()).decode(), "=="):
+                ok(secret not in r.stdout.replace("====", ""), r.stdout)
 
 
 @test("README: the ten lines of etc/submitd.conf.minimal are a working set-up", 180)
