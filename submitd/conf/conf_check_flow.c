@@ -65,6 +65,98 @@ check_flow(struct conf_builder *b, const struct conf_auth_flow *x)
 	}
 }
 
+/* S17: a no of such a one may mean "unknown" too. backend_ldap.c and others say so themselves. */
+static bool
+is_guessing(const struct conf_backend *x)
+{
+	return x->type == BACKEND_HTTP || x->type == BACKEND_SMTP ||
+	       (x->type == BACKEND_LDAP && x->bind_as != NULL);
+}
+
+/* Every name that the later backend is asked for, the earlier one is asked for as well. */
+static bool
+covers(const struct conf *c, const char *earlier, const char *later)
+{
+	size_t i;
+
+	if (!is_kept(c, earlier))
+		return true;
+	if (!is_kept(c, later))
+		return false;
+	for (i = 0; i < c->n_ou; i++)
+		if (list_has(&c->ou_blocks[i].backends, later) &&
+		    !list_has(&c->ou_blocks[i].backends, earlier))
+			return false;
+	return true;
+}
+
+/*
+ * on_no = stop: behind a backend that does not know its users nobody is asked: it says yes, no,
+ * or nothing, and each of them is the end. With on_unavailable = next the last one is not.
+ */
+static void
+check_stop(struct conf_builder *b, const struct conf_auth_flow *x)
+{
+	size_t i, k;
+
+	if (x->on_no != FLOW_NO_STOP || x->on_unavailable != FLOW_UNAVAILABLE_TEMPFAIL)
+		return;
+	for (k = 1; k < x->chain.n; k++) {
+		const struct conf_backend *later = conf_backend_find(b->conf, x->chain.v[k]);
+
+		for (i = 0; i < k && later != NULL && later->type != BACKEND_OAUTH; i++) {
+			const struct conf_backend *gate = conf_backend_find(b->conf, x->chain.v[i]);
+
+			if (gate == NULL || !is_guessing(gate) ||
+			    !covers(b->conf, gate->title, later->title))
+				continue;
+			conf_warn(b, x->chain.where,
+			    "auth_flow \"%s\": backend \"%s\" is never asked: with on_no = stop "
+			    "the "
+			    "chain ends at \"%s\", which is asked for the same names; put it "
+			    "before "
+			    "that one, or write on_no = next",
+			    x->title, later->title, gate->title);
+			break;
+		}
+	}
+}
+
+static bool
+takes(const struct conf_listener *l, const char *a, const char *b)
+{
+	size_t i;
+
+	for (i = 0; i < l->auth_mechanisms.n; i++)
+		if (str_eq_nocase(l->auth_mechanisms.v[i], a) ||
+		    str_eq_nocase(l->auth_mechanisms.v[i], b))
+			return true;
+	return l->auth_mechanisms.n == 0;
+}
+
+/* Backends for which the listener takes nothing that they could judge. */
+static void
+check_listener_mechanisms(struct conf_builder *b, const struct conf_listener *l)
+{
+	bool password = takes(l, "PLAIN", "LOGIN"), token = takes(l, "OAUTHBEARER", "XOAUTH2");
+	bool scram = takes(l, "SCRAM-SHA-256", "SCRAM-SHA-256");
+	size_t i;
+
+	for (i = 0; i < l->flow_block->chain.n; i++) {
+		const struct conf_backend *x =
+		    conf_backend_find(b->conf, l->flow_block->chain.v[i]);
+		bool local = x != NULL && (x->type == BACKEND_INTERNAL || x->type == BACKEND_FILE);
+
+		if (x == NULL || (x->type == BACKEND_OAUTH ? token : password || (local && scram)))
+			continue;
+		conf_warn(b, l->auth_mechanisms.where,
+		    "listener \"%s\": backend \"%s\" of auth_flow \"%s\" is never asked here: "
+		    "auth_mechanisms has none that gives it %s",
+		    l->title, x->title, l->flow_block->title,
+		    x->type == BACKEND_OAUTH ? "a token" : "a password");
+	}
+}
+
 /* A unit lists what no chain has. */
 static void
 check_ou_backends(struct conf_builder *b, const struct conf_ou *x)
@@ -93,8 +185,6 @@ check_listener_units(struct conf_builder *b, const struct conf_listener *l)
 	const struct conf_list *chain;
 	size_t i, k;
 
-	if (l->auth == LISTENER_AUTH_OFF || l->flow_block == NULL)
-		return;
 	chain = &l->flow_block->chain;
 	for (i = 0; i < l->relay_ou.n; i++) {
 		const struct conf_ou *ou = conf_ou_find(b->conf, l->relay_ou.v[i]);
@@ -118,10 +208,20 @@ conf_check_flows(struct conf_builder *b)
 	struct conf *c = b->conf;
 	size_t i;
 
-	for (i = 0; i < c->n_auth_flow; i++)
+	for (i = 0; i < c->n_auth_flow; i++) {
 		check_flow(b, &c->auth_flow_blocks[i]);
+		check_stop(b, &c->auth_flow_blocks[i]);
+	}
 	for (i = 0; i < c->n_ou; i++)
 		check_ou_backends(b, &c->ou_blocks[i]);
-	for (i = 0; i < c->n_listener; i++)
-		check_listener_units(b, &c->listener_blocks[i]);
+	for (i = 0; i < c->n_listener; i++) {
+		const struct conf_listener *l = &c->listener_blocks[i];
+
+		if (l->auth == LISTENER_AUTH_OFF || l->flow_block == NULL)
+			continue;
+		check_listener_units(b, l);
+		if ((b->inherited[i] >> CONF_OPT_listener_auth_mechanisms & 1) == 0 ||
+		    (b->inherited[i] >> CONF_OPT_listener_auth_flow & 1) == 0)
+			check_listener_mechanisms(b, l);
+	}
 }

@@ -61,6 +61,68 @@ static const struct conf_case flows[] = {
 	    "5 error: backend \"three\": breaker_pause is for type ="}},
 };
 
+#define WEB(name)                                                                                  \
+	" backend \"" name                                                                         \
+	"\" { type = http method = POST url = \"https://h.example/\" body = \"u=%u&p=%p\" } "
+#define STOP "on_no = stop }\n"
+#define OUS                                                                                        \
+	"ou \"staff\" { domains = {\"example.com\"} }\n"                                           \
+	"ou \"b\" { domains = {\"b.example\"} }" REST
+#define OUS_WITH(staff, other)                                                                     \
+	"ou \"staff\" { domains = {\"example.com\"} backends = {" staff "} }\n"                    \
+	"ou \"b\" { domains = {\"b.example\"} backends = {" other "} }" REST
+
+/* S17: who can be asked behind whom. Lines: 1 blocks, 2 and 3 the flow. */
+static const struct conf_case stops[] = {
+    {"behind a guess",
+	ONE WEB("web") "auth_flow \"f\" {\nchain = {\"one\", \"web\", \"two\"} " STOP OUS,
+	{"3 warning: auth_flow \"f\": backend \"two\" is never asked: with on_no = stop the chain "
+	 "ends at \"web\""}},
+    {"on_no = next",
+	ONE WEB("web") "auth_flow \"f\" {\nchain = {\"web\", \"one\", \"two\"} }\n" OUS, {NULL}},
+    {"behind those that know",
+	ONE WEB(
+	    "web") "auth_flow \"f\" {\nchain = {\"one\", \"two\", \"internal\", \"web\"} " STOP OUS,
+	{NULL}},
+    {"when it is away",
+	ONE WEB("web") "auth_flow \"f\" {\nchain = {\"web\", \"one\", \"two\"} on_unavailable = "
+		       "next " STOP OUS,
+	{NULL}},
+    {"other names",
+	ONE WEB("web") "auth_flow \"f\" {\nchain = {\"web\", \"one\", \"two\"} " STOP OUS_WITH(
+	    "\"web\"", "\"one\""),
+	{NULL}},
+    {"the same names",
+	ONE WEB("web") "auth_flow \"f\" {\nchain = {\"web\", \"one\", \"two\"} " STOP OUS_WITH(
+	    "\"web\", \"one\"", "\"web\""),
+	{"3 warning: backend \"one\" is never asked"}},
+    {"all names before some",
+	ONE WEB("web") "auth_flow \"f\" {\nchain = {\"web\", \"one\", \"two\"} " STOP OUS_WITH(
+	    "\"one\"", "\"two\""),
+	{"3 warning: backend \"one\" is never asked", "3 warning: backend \"two\" is never asked"}},
+    {"two guesses",
+	ONE WEB("web") WEB(
+	    "web2") "auth_flow \"f\" {\nchain = {\"one\", \"two\", \"web\", \"web2\"} " STOP OUS,
+	{"3 warning: backend \"web2\" is never asked"}},
+    {"a directory that is bound to",
+	ONE "ldap \"d\" { uri = {\"ldaps://d.example\"} base = \"dc=d\" filter = \"(uid=%s)\" } "
+	    "backend \"bound\" { type = ldap profile = \"d\" bind_as = \"uid=%n,dc=%d\" } "
+	    "auth_flow \"f\" {\nchain = {\"bound\", \"one\", \"two\"} " STOP OUS,
+	{"3 warning: backend \"one\" is never asked", "3 warning: backend \"two\" is never asked"}},
+    {"a directory that is searched",
+	ONE "ldap \"d\" { uri = {\"ldaps://d.example\"} base = \"dc=d\" filter = \"(uid=%s)\" } "
+	    "backend \"found\" { type = ldap profile = \"d\" } "
+	    "auth_flow \"f\" {\nchain = {\"found\", \"one\", \"two\"} " STOP OUS,
+	{NULL}},
+};
+
+static void
+test_stops(void **state)
+{
+	(void)state;
+	conf_test_cases(stops, sizeof stops / sizeof stops[0]);
+}
+
 static void
 test_flows(void **state)
 {
@@ -68,10 +130,41 @@ test_flows(void **state)
 	conf_test_cases(flows, sizeof flows / sizeof flows[0]);
 }
 
+/* Lines: 1 all blocks but the listener, 2 and 3 the listener. */
+#define TYPED                                                                                      \
+	CONF_TEST_SERVER CONF_TEST_TLS                                                             \
+	    "backend \"one\" { type = file path = \"/1\" } "                                       \
+	    "backend \"web\" { type = http method = POST url = \"https://h.example/\" body = "     \
+	    "\"u=%u&p=%p\" } "                                                                     \
+	    "backend \"tokens\" { type = oauth jwks_url = \"https://h.example/keys\" "             \
+	    "issuer = \"https://h.example\" audience = {\"us\"} } "                                \
+	    "auth_flow \"f\" { chain = {\"one\", \"web\", \"tokens\"} } "                          \
+	    "ou \"staff\" { domains = {\"example.com\"} } ou \"b\" { domains = {\"b.example\"} }"
+#define LISTENER(more) REST "listener \"l\" { bind = {\"0.0.0.0:587\"}\n" more " }"
+
+static const struct conf_case mechanisms[] = {
+    {"all", TYPED LISTENER(""), {NULL}},
+    {"no tokens", TYPED LISTENER("auth_mechanisms = {\"plain\"}"),
+	{"7 warning: listener \"l\": backend \"tokens\" of auth_flow \"f\" is never asked here"}},
+    {"only tokens", TYPED LISTENER("auth_mechanisms = {\"XOAUTH2\"}"),
+	{"7 warning: backend \"one\" of auth_flow \"f\" is never asked here",
+	    "7 warning: backend \"web\" of auth_flow \"f\" is never asked here"}},
+    {"SCRAM and tokens", TYPED LISTENER("auth_mechanisms = {\"SCRAM-SHA-256\", \"XOAUTH2\"}"),
+	{"7 warning: backend \"web\" of auth_flow \"f\" is never asked here"}},
+};
+
+static void
+test_mechanisms(void **state)
+{
+	(void)state;
+	conf_test_cases(mechanisms, sizeof mechanisms / sizeof mechanisms[0]);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_flows)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_flows),
+	    cmocka_unit_test(test_stops), cmocka_unit_test(test_mechanisms)};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests_name("conf_flow", tests, NULL, NULL);
