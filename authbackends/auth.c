@@ -18,6 +18,7 @@
 #include "base/ev.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "ipc/audit_outbox.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -25,10 +26,12 @@
 #include <string.h>
 
 #define TICK_MS 1000
+#define LEAVE_MS 10000 /* for records that the ledger does not take */
 
 static struct ev_timer tick_timer;
 static struct ev_turn leave_turn;
-static bool running; /* go() was called: fronts may be told what to offer */
+static int64_t leave_by; /* 0: not leaving yet */
+static bool running;     /* go() was called: fronts may be told what to offer */
 
 /* ---- what fronts may offer ------------------------------------------------------------------- */
 
@@ -85,7 +88,12 @@ static void
 leave_when_done(void *arg)
 {
 	(void)arg;
-	if (ipc_role_count(ROLE_FRONT) == 0 && auth_session_stats()->open == 0)
+	if (ipc_role_count(ROLE_FRONT) != 0 || auth_session_stats()->open != 0)
+		return;
+	/* the last records go before us; the tick looks again */
+	if (leave_by == 0)
+		leave_by = ev_now_ms() + LEAVE_MS;
+	if (audit_outbox_sent() || ev_now_ms() > leave_by)
 		proc_exit(0);
 }
 
@@ -194,8 +202,7 @@ on_ctl(struct ipc_peer *p, struct ipc_in *in)
 	struct buf out = BUF_INIT;
 	struct ipc_ctl_req m;
 	const char *cmd = NULL;
-	uint64_t lost;
-	size_t kept;
+	struct audit_outbox_stats out_stats;
 	json_t *j;
 
 	if (ipc_decode_ctl_req(in, &m) == -1)
@@ -204,7 +211,7 @@ on_ctl(struct ipc_peer *p, struct ipc_in *in)
 	(void)json_unpack(j, "{s:s}", "cmd", &cmd);
 	struct ipc_ctl_res r = {.request = m.request};
 	if (cmd != NULL && strcmp(cmd, "stats") == 0) {
-		auth_report_stats(&kept, &lost);
+		audit_outbox_stats(&out_stats);
 		buf_addf(&out,
 		    "{\"role\":\"auth\",\"instance\":%u,\"open\":%zu,\"started\":%" PRIu64
 		    ",\"accepted\":%" PRIu64 ",\"denied\":%" PRIu64 ",\"temporary\":%" PRIu64
@@ -213,8 +220,8 @@ on_ctl(struct ipc_peer *p, struct ipc_in *in)
 		    ",\"guard_locked_out\":%" PRIu64 ",\"guard_not_now\":%" PRIu64
 		    ",\"guard_waiting\":%zu",
 		    proc_instance(), st->open, st->started, st->accepted, st->denied, st->temporary,
-		    st->malformed, st->by_rule, kept, lost, gs->asked, gs->locked, gs->not_now,
-		    gs->waiting);
+		    st->malformed, st->by_rule, out_stats.records, out_stats.lost, gs->asked,
+		    gs->locked, gs->not_now, gs->waiting);
 		add_backends(&out);
 		buf_add_byte(&out, '}');
 	} else {
@@ -254,10 +261,8 @@ peer_up(struct ipc_peer *p)
 {
 	if (ipc_peer_role(p) == ROLE_FRONT && running)
 		send_mechs(p, NULL);
-	else if (ipc_peer_role(p) == ROLE_LEDGER) {
-		auth_report_ledger_up(p);
+	else if (ipc_peer_role(p) == ROLE_LEDGER)
 		auth_guard_ledger_up(p);
-	}
 }
 
 static void
@@ -291,13 +296,15 @@ on_tick(void *arg)
 	/* a file that was read again may have the first keys of SCRAM, or none any more */
 	if (running && note_mechs())
 		ipc_role_each(ROLE_FRONT, send_mechs, NULL);
+	look_for_end();
 	ev_timer_set(&tick_timer, TICK_MS, on_tick, NULL);
 }
 
 static int
 auth_prepare(const struct conf *c, char *err, size_t errsize)
 {
-	auth_report_init();
+	if (auth_report_init(c, err, errsize) == -1)
+		return -1;
 	auth_guard_init();
 	auth_scram_init(c->server->spool);
 	if (auth_sasl_open(c->server->hostname, err, errsize) == -1)

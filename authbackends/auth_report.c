@@ -8,34 +8,80 @@
 
 #include "base/enc.h"
 #include "base/ev.h"
-#include "base/list.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "ipc/audit_outbox.h"
 #include "mail/addr.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_MAX 10000u /* records that wait for a ledger; 4 MiB at most */
-#define KEPT_BYTES_MAX (4u << 20)
+#define TEXT_MAX 1000u /* octets of what a client may make long */
+#define KEY_BYTES 32u
+#define OUTBOX_BYTES (16u << 20)
+#define WINDOW_BYTES (2u << 20)
+#define RECORD_BYTES 4096u /* more than nearly every one */
 
-/* A record on its way: the frame's body, sent again by decoding it. */
-struct kept {
-	struct buf body;
-	TAILQ_ENTRY(kept) link;
-};
-static TAILQ_HEAD(, kept) kept = TAILQ_HEAD_INITIALIZER(kept);
-static size_t n_kept, kept_bytes;
-static uint64_t n_lost, n_lost_told;
-static uint8_t key[32];
+static uint8_t key[KEY_BYTES];
 
-void
-auth_report_init(void)
+/* The same name gives the same hash over restarts: the key is kept beside the record. */
+static int
+names_key(const char *audit_file, char *err, size_t errsize)
 {
+	char *path = xasprintf("%s.names", audit_file);
+	struct buf b = BUF_INIT;
+	int rc = -1;
+
 	random_bytes(key, sizeof(key));
+	if (fs_make_file(path, 0600, key, sizeof(key)) == -1 ||
+	    fs_read_file(path, 4096, &b) == -1) {
+		(void)str_printf(err, errsize, "%s: %s", path, strerror(errno));
+	} else if (buf_len(&b) != sizeof(key)) {
+		(void)str_printf(err, errsize,
+		    "%s does not hold the %zu octets it was made with: put them back, or remove it",
+		    path, sizeof(key));
+	} else {
+		memcpy(key, buf_data(&b), sizeof(key));
+		rc = 0;
+	}
+	buf_wipe(&b);
+	free(path);
+	return rc;
+}
+
+int
+auth_report_init(const struct conf *c, char *err, size_t errsize)
+{
+	static const struct audit_outbox_options options = {OUTBOX_BYTES, WINDOW_BYTES, NULL};
+
+	audit_outbox_init(&options);
+	if (c->audit->file != NULL && c->audit->unknown_names == UNKNOWN_NAMES_HASH)
+		return names_key(c->audit->file, err, errsize);
+	random_bytes(key, sizeof(key)); /* for the log */
+	return 0;
+}
+
+bool
+auth_report_full(const struct conf *c, size_t open)
+{
+	static bool told;
+
+	if (c->audit->file == NULL || c->audit->on_full != AUDIT_FULL_TEMPFAIL ||
+	    audit_outbox_room((open + 1) * RECORD_BYTES)) {
+		told = false;
+		return false;
+	}
+	if (!told)
+		log_note(LOG_LEVEL_ERROR,
+		    "audit: the record cannot be written: AUTH is answered with 454 until it can");
+	told = true;
+	audit_outbox_lost(1); /* the attempt: so many are told of when there is room */
+	return true;
 }
 
 void
@@ -116,22 +162,14 @@ log_attempt(const struct auth_report *r, enum auth_name name, const char *hidden
 	log_end(&l);
 }
 
-static void
-keep(const struct ipc_audit_auth *m)
+static struct span
+cut(const char *p)
 {
-	struct kept *k;
+	struct span v = span_of(p);
 
-	if (n_kept >= KEPT_MAX || kept_bytes >= KEPT_BYTES_MAX) {
-		if (n_lost++ == n_lost_told)
-			log_note(LOG_LEVEL_ERROR,
-			    "the ledger is away: records of logins are lost (and counted)");
-		return;
-	}
-	k = xcallocarray(1, sizeof(*k));
-	ipc_encode_audit_auth(&k->body, m);
-	TAILQ_INSERT_TAIL(&kept, k, link);
-	n_kept++;
-	kept_bytes += buf_len(&k->body);
+	if (v.n > TEXT_MAX)
+		v.n = TEXT_MAX;
+	return v;
 }
 
 void
@@ -141,7 +179,7 @@ auth_report_send(const struct conf *c, const struct auth_report *r)
 	enum auth_name name = auth_report_name(c, login, r->name_known);
 	char hidden[AUTH_HIDDEN_TEXT];
 	bool hide = name == AUTH_NAME_HIDDEN && login[0] != '\0';
-	struct ipc_peer *ledger;
+	struct buf body = BUF_INIT;
 
 	if (hide)
 		auth_report_hide(login, hidden);
@@ -150,62 +188,26 @@ auth_report_send(const struct conf *c, const struct auth_report *r)
 		return;
 
 	struct ipc_audit_auth m = {
+	    .src = audit_outbox_src(),
+	    .n = audit_outbox_next(),
 	    .sid = r->sid,
 	    .time_ms = ev_wall_ms(),
 	    .client = r->client,
 	    .listener = span_of(r->listener),
-	    .helo = span_of(r->helo),
+	    .helo = cut(r->helo),
 	    .tls_version = span_of(r->tls_version),
 	    .tls_cipher = span_of(r->tls_cipher),
 	    .mech = span_of(r->mech),
 	    .name_known = (uint8_t)name,
-	    .login = span_of(hide ? hidden : login),
-	    .authzid = span_of(hide ? "" : r->authzid),
-	    .principal = span_of(r->principal),
-	    .ou = span_of(r->ou),
+	    .login = cut(hide ? hidden : login),
+	    .authzid = cut(hide ? "" : r->authzid),
+	    .principal = cut(r->principal),
+	    .ou = cut(r->ou),
 	    .backend = span_of(r->backend),
 	    .ms = r->ms,
 	    .verdict = (uint8_t)r->verdict,
-	    .reason = span_of(r->reason),
+	    .reason = cut(r->reason),
 	};
-	ledger = ipc_role_peer(ROLE_LEDGER, 0);
-	if (ledger == NULL || ipc_peer_backlog(ledger) > IPC_BACKLOG_SOFT ||
-	    ipc_send_audit_auth(ledger, -1, &m) == -1)
-		keep(&m);
-}
-
-void
-auth_report_ledger_up(struct ipc_peer *ledger)
-{
-	struct ipc_audit_note note = {.time_ms = ev_wall_ms(), .kind = span_of("gap")};
-	struct ipc_audit_auth m;
-	struct ipc_in in;
-	struct kept *k;
-	char json[64];
-
-	while ((k = TAILQ_FIRST(&kept)) != NULL) {
-		in = (struct ipc_in){IPC_AUDIT_AUTH, buf_data(&k->body), buf_len(&k->body), -1};
-		if (ipc_decode_audit_auth(&in, &m) == 0 &&
-		    ipc_send_audit_auth(ledger, -1, &m) == -1)
-			return;
-		TAILQ_REMOVE(&kept, k, link);
-		n_kept--;
-		kept_bytes -= buf_len(&k->body);
-		buf_clear(&k->body);
-		free(k);
-	}
-	if (n_lost == n_lost_told)
-		return;
-	(void)str_printf(
-	    json, sizeof(json), "{\"from\":\"auth\",\"lost\":%" PRIu64 "}", n_lost - n_lost_told);
-	note.json = span_of(json);
-	if (ipc_send_audit_note(ledger, -1, &note) == 0)
-		n_lost_told = n_lost;
-}
-
-void
-auth_report_stats(size_t *waiting, uint64_t *lost)
-{
-	*waiting = n_kept;
-	*lost = n_lost;
+	ipc_encode_audit_auth(&body, &m);
+	(void)audit_outbox_add(IPC_AUDIT_AUTH, &body, m.src, m.n, m.n, 0);
 }

@@ -39,13 +39,17 @@ void auth_report_hide(const char *login, char out[AUTH_HIDDEN_TEXT]);
 const char *auth_report_shown(
     const struct conf *, const char *login, bool known, char hold[AUTH_HIDDEN_TEXT]);
 
-/* Once, before the first report: makes the key. */
-void auth_report_init(void);
-/* Writes the log line and hands the record to the ledger, or keeps it, bounded, until there is one.
+/*
+ * Once, before the first report, with the supervisor's rights: reads or makes the key that
+ * hides names, FILE.names. -1 with a text.
  */
+int auth_report_init(const struct conf *, char *err, size_t errsize);
+/*
+ * True: with so many sessions open, one more could end without its record, so it is
+ * answered 454 and counted (audit.on_full).
+ */
+bool auth_report_full(const struct conf *, size_t open);
+/* Writes the log line and hands the record on (ipc/audit_outbox.h). */
 void auth_report_send(const struct conf *, const struct auth_report *);
-/* A ledger is there: what was kept goes to it. */
-void auth_report_ledger_up(struct ipc_peer *);
-void auth_report_stats(size_t *kept, uint64_t *lost);
 
 #endif

@@ -303,7 +303,7 @@ auth_session_start(const struct conf *c, struct ipc_peer *p, const struct ipc_au
 
 	if (l == NULL || find(p, m->sid) != NULL)
 		return -1;
-	if (stats.open >= AUTH_SESSIONS_MAX) {
+	if (stats.open >= AUTH_SESSIONS_MAX || auth_report_full(c, stats.open)) {
 		reply_temp(p, m->sid);
 		return 0;
 	}

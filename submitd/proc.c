@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "ipc/audit_outbox.h"
 #include "sandbox.h"
 
 #include <errno.h>
@@ -193,11 +194,22 @@ static const struct ipc_handler common[] = {
     {IPC_PROC_DRAIN, on_drain},
     {IPC_PROC_CONF, on_conf},
     {IPC_PROC_LOG, on_log},
+    {IPC_AUDIT_ACK, audit_outbox_on_ack},
     {IPC_NONE, NULL},
 };
 
 static struct ipc_peer *super;
+static void (*role_peer_up)(struct ipc_peer *);
 static void (*role_peer_down)(struct ipc_peer *);
+
+static void
+peer_up(struct ipc_peer *p)
+{
+	if (ipc_peer_role(p) == ROLE_LEDGER)
+		audit_outbox_up(p);
+	if (role_peer_up != NULL)
+		role_peer_up(p);
+}
 
 static void
 peer_down(struct ipc_peer *p)
@@ -283,6 +295,7 @@ proc_child_main(const struct proc_child *child)
 	raise_files();
 	tzset(); /* dates in mail: the zone file is out of reach later */
 	fs_fault_init(self->name);
+	audit_outbox_reset(); /* what is in it is the supervisor's */
 	sandbox_find_user(conf, self->name, &user);
 	if (self->prepare != NULL && self->prepare(conf, err, sizeof(err)) == -1)
 		log_fatal("%s", err);
@@ -291,7 +304,9 @@ proc_child_main(const struct proc_child *child)
 	if (ev_init() == -1)
 		log_fatal("event loop: %s", strerror(errno));
 	ops = self->ipc;
+	role_peer_up = ops.peer_up;
 	role_peer_down = ops.peer_down;
+	ops.peer_up = peer_up;
 	ops.peer_down = peer_down;
 	ipc_set_common(common);
 	ipc_init(self->role, &ops);

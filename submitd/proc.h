@@ -50,6 +50,8 @@ const struct conf *proc_conf(void);
 unsigned proc_instance(void);
 uint64_t proc_generation(void);
 void proc_exit(int code) __attribute__((noreturn)); /* flushes IPC and log */
+/* Exit code of a process that wants to be started anew, with the configuration of today. */
+#define PROC_EXIT_AGAIN 75
 bool proc_draining(void);
 
 /* Front: sockets that prepare() inherits, one entry per bind of each listener, in the order of the

@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "ipc/audit_outbox.h"
 #include "notify.h"
 #include "sandbox.h"
 #include "supervisor_internal.h"
@@ -169,6 +170,7 @@ all_ready(void)
 	log_str(&l, LK_STATE, "ready");
 	log_str(&l, LK_FILE, conf->file);
 	log_end(&l);
+	supervisor_audit_config("start", true, 0);
 	if (opt.ready_fd != -1) {
 		(void)!write(opt.ready_fd, "1", 1);
 		close(opt.ready_fd);
@@ -196,7 +198,12 @@ static void
 child_ended(struct child *c, int status)
 {
 	bool expected = c->draining || phase != RUNNING;
+	/* it could not do itself what the new configuration asks for */
+	bool again = !expected && WIFEXITED(status) && WEXITSTATUS(status) == PROC_EXIT_AGAIN;
 
+	if (!expected && !again)
+		supervisor_audit_died(c->role, status);
+	expected = expected || again;
 	child_log(c, expected ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, expected ? "ended" : "died",
 	    status == 0 && !expected ? 0 : status);
 	if (c->peer != NULL) {
@@ -207,7 +214,7 @@ child_ended(struct child *c, int status)
 	}
 	child_forget_pairs(c->pid);
 	c->pid = -1;
-	if (expected && (c->draining || phase == DRAIN_REST)) {
+	if (c->draining || phase == DRAIN_REST) {
 		TAILQ_REMOVE(&children, c, entry);
 		ev_timer_clear(&c->restart);
 		ev_timer_clear(&c->kill);
@@ -231,6 +238,8 @@ child_ended(struct child *c, int status)
 		return;
 	}
 	if (ev_now_ms() - c->started > RESTART_CALM_MS)
+		c->delay_ms = 0;
+	if (again)
 		c->delay_ms = 0;
 	c->restarts++;
 	c->gone_live = false;
@@ -335,6 +344,7 @@ supervisor_switch(struct conf *fresh, struct buf *raw, char *err, size_t errsize
 	before.raw = conf_raw;
 	before.listens = listens;
 	before.generation = generation;
+	supervisor_audit_switch(conf, fresh);
 	conf = fresh;
 	conf_raw = (struct buf)BUF_INIT;
 	buf_move(&conf_raw, raw);
@@ -470,9 +480,18 @@ static const struct ipc_handler handlers[] = {
     {IPC_PROC_RELOAD, supervisor_on_reload},
     {IPC_PROC_STATE, supervisor_on_state},
     {IPC_FILE_OPEN, supervisor_on_file_open},
+    {IPC_AUDIT_ACK, audit_outbox_on_ack},
     {IPC_NONE, NULL},
 };
-static const struct ipc_role_ops ops = {.handlers = handlers, .peer_down = peer_down};
+static void
+peer_up(struct ipc_peer *p)
+{
+	if (ipc_peer_role(p) == ROLE_LEDGER)
+		audit_outbox_up(p);
+}
+
+static const struct ipc_role_ops ops = {
+    .handlers = handlers, .peer_up = peer_up, .peer_down = peer_down};
 
 int
 supervisor_run(const struct supervisor_options *options, struct conf *c, struct buf *raw)

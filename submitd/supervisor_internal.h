@@ -56,8 +56,15 @@ int supervisor_on_state(struct ipc_peer *, struct ipc_in *);
 int supervisor_on_file_open(struct ipc_peer *, struct ipc_in *);
 /* Newest change of all certificate and key files, as one number. */
 int64_t supervisor_cert_stamp(const struct conf *);
-/* Makes spool and audit file where missing and gives them to the users of their roles. */
+/* Makes the spool where it is missing and gives it to the user of its role. */
 void supervisor_own_files(const struct conf *);
+/* supervisor_audit.c: records of what only the supervisor knows, and the file for the ledger */
+void supervisor_audit_config(const char *who, bool ok, size_t errors);
+void supervisor_audit_died(enum role, int status);
+void supervisor_audit_open(struct ipc_peer *ledger, struct span path);
+/* The ledger of the new configuration goes on where that of the old one ended. */
+void supervisor_audit_switch(const struct conf *before, struct conf *after);
+
 /* Root: every role's user must exist; in the foreground it is only said. */
 bool supervisor_users_exist(const struct conf *, bool foreground);
 

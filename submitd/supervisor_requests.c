@@ -67,27 +67,6 @@ log_reload(const char *who, bool ok, const char *why)
 	log_end(&l);
 }
 
-/* A record in the audit: the ledger writes it. */
-static void
-audit_reload(const char *who, bool ok, size_t errors)
-{
-	struct child *c;
-	struct buf json = BUF_INIT;
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	buf_add_str(&json, "{\"by\":");
-	json_add_str(&json, span_of(who));
-	buf_addf(&json, ",\"ok\":%s,\"errors\":%zu}", ok ? "true" : "false", errors);
-	struct ipc_audit_note m = {.time_ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000,
-	    .kind = span_of("config"),
-	    .json = buf_span(&json)};
-	TAILQ_FOREACH (c, &children, entry)
-		if (c->role == ROLE_LEDGER && c->peer != NULL)
-			(void)ipc_send_audit_note(c->peer, -1, &m);
-	buf_clear(&json);
-}
-
 static void
 refuse_change(struct conf_findings *f, const struct conf_server *fresh, enum conf_option_server opt,
     const char *name, const char *is, const char *wanted)
@@ -107,19 +86,12 @@ static void
 check_unchanged(const struct conf *is, const struct conf *fresh, struct conf_findings *f)
 {
 	const struct conf_server *a = is->server, *b = fresh->server;
-	static int recording = -1; /* since the start of the service */
 
 	refuse_change(f, b, CONF_OPT_server_spool, "spool", a->spool, b->spool);
 	refuse_change(f, b, CONF_OPT_server_state, "state", a->state, b->state);
 	refuse_change(f, b, CONF_OPT_server_control, "control", a->control, b->control);
 	refuse_change(
 	    f, b, CONF_OPT_server_user_prefix, "user_prefix", a->user_prefix, b->user_prefix);
-	if (recording == -1)
-		recording = is->audit->file != NULL;
-	if (recording == 0 && fresh->audit->file != NULL)
-		conf_findings_add(f, false, fresh->audit->where,
-		    "audit: file = \"%s\": the record begins when the service is restarted",
-		    fresh->audit->file);
 }
 
 void
@@ -175,7 +147,7 @@ supervisor_reload_done(bool ok, const char *why)
 		return;
 	asker.waits = false;
 	log_reload(asker.who, ok, ok ? NULL : why);
-	audit_reload(asker.who, ok, asker.errors);
+	supervisor_audit_config(asker.who, ok, asker.errors);
 	notify_send(ok ? "READY=1\nSTATUS=running"
 		       : "READY=1\nSTATUS=running; the last reload was refused");
 	/* control may have been restarted meanwhile */
@@ -255,8 +227,13 @@ supervisor_on_file_open(struct ipc_peer *p, struct ipc_in *in)
 {
 	struct ipc_file_open m;
 
-	if (ipc_decode_file_open(in, &m) == -1)
+	if (ipc_decode_file_open(in, &m) == -1 ||
+	    (ipc_peer_role(p) != ROLE_AUTH && ipc_peer_role(p) != ROLE_LEDGER))
 		return -1;
+	if (ipc_peer_role(p) == ROLE_LEDGER) {
+		supervisor_audit_open(p, m.path);
+		return 0;
+	}
 	if (!is_named(supervisor_conf(), m.path)) {
 		/* an auth process of the generation before may ask for what is gone */
 		struct ipc_file_opened no = {.path = m.path, .error = EPERM};
@@ -295,17 +272,16 @@ supervisor_cert_stamp(const struct conf *c)
 }
 
 static void
-give(const struct conf *c, const char *role, const char *path, bool dir)
+give(const struct conf *c, const char *role, const char *path)
 {
 	struct sandbox_user u;
-	int flags = dir ? O_RDONLY | O_DIRECTORY : O_WRONLY | O_APPEND | O_CREAT;
 
-	if (dir && mkdir(path, 0700) == -1 && errno != EEXIST)
+	if (mkdir(path, 0700) == -1 && errno != EEXIST)
 		log_note(LOG_LEVEL_ERROR, "%s cannot be made: %s", path, strerror(errno));
 	sandbox_find_user(c, role, &u);
 	if (!u.found)
 		return;
-	int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd == -1 || fchown(fd, u.uid, u.gid) == -1)
 		log_note(
 		    LOG_LEVEL_WARN, "%s cannot be given to %s: %s", path, u.name, strerror(errno));
@@ -316,10 +292,8 @@ give(const struct conf *c, const char *role, const char *path, bool dir)
 void
 supervisor_own_files(const struct conf *c)
 {
-	give(c, "queue", c->server->spool, true);
-	give(c, "ledger", c->server->state, true);
-	if (c->audit->file != NULL)
-		give(c, "ledger", c->audit->file, false);
+	give(c, "queue", c->server->spool);
+	give(c, "ledger", c->server->state);
 }
 
 bool

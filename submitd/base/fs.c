@@ -362,3 +362,23 @@ fs_hook_sqlite(void)
 {
 }
 #endif
+
+int
+fs_make_file(const char *path, mode_t mode, const void *data, size_t n)
+{
+	char *tmp = xasprintf("%s.new.%d", path, (int)getpid());
+	int fd, rc = -1, error;
+
+	(void)unlink(tmp);
+	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	if (fd != -1) {
+		if (fchmod(fd, mode) == 0 && write(fd, data, n) == (ssize_t)n && fsync(fd) == 0)
+			rc = link(tmp, path) == 0 || errno == EEXIST ? 0 : -1;
+		error = errno;
+		close(fd);
+		(void)unlink(tmp);
+		errno = error;
+	}
+	free(tmp);
+	return rc;
+}

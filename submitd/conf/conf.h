@@ -48,6 +48,10 @@ struct conf_host {
 #define CONF_ENUM_log_format "text", "json"
 #define CONF_ENUM_log_level "error", "warn", "info", "debug" /* as enum log_level */
 #define CONF_ENUM_audit_unknown_names "hash", "clear"
+#define CONF_ENUM_audit_on_full "tempfail", "gap"
+#define CONF_ENUM_audit_syslog                                                                     \
+	"off", "auth", "authpriv", "daemon", "mail", "user", "local0", "local1", "local2",         \
+	    "local3", "local4", "local5", "local6", "local7"
 #define CONF_ENUM_tls_min_version "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"
 #define CONF_ENUM_backend_type "internal", "file", "http", "ldap", "smtp", "oauth"
 #define CONF_ENUM_backend_method "GET", "POST"
@@ -68,6 +72,7 @@ struct conf_host {
 #define CONF_ENUM_transport_tls "none", "opportunistic", "require", "require_verify"
 #define CONF_ENUM_transport_on_give_up "dsn", "discard"
 
+enum { AUDIT_FULL_TEMPFAIL = 0, AUDIT_FULL_GAP = 1 };
 enum { UNKNOWN_NAMES_HASH = 0, UNKNOWN_NAMES_CLEAR = 1 };
 enum {
 	BACKEND_INTERNAL = 0,

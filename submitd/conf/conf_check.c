@@ -319,6 +319,7 @@ conf_check(struct conf_builder *b)
 	check_server(b);
 	check_log(b);
 	conf_check_absolute(b, CONF_WHERE(c->audit, audit, file), "audit", "file", c->audit->file);
+	conf_check_absolute(b, CONF_WHERE(c->audit, audit, key), "audit", "key", c->audit->key);
 	for (i = 0; i < c->n_tls; i++) {
 		const struct conf_tls *t = &c->tls_blocks[i];
 

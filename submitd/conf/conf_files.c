@@ -272,6 +272,12 @@ conf_check_files(const struct conf *c, struct conf_findings *f)
 	if (c->audit->file != NULL)
 		files_check_parent(
 		    f, CONF_WHERE(c->audit, audit, file), "audit", "file", c->audit->file);
+	if (c->audit->key != NULL) {
+		files_check_parent(
+		    f, CONF_WHERE(c->audit, audit, key), "audit", "key", c->audit->key);
+		files_check_mode(
+		    f, CONF_WHERE(c->audit, audit, key), "audit", "key", c->audit->key);
+	}
 	for (i = 0; i < c->n_tls; i++)
 		files_check_tls(f, &c->tls_blocks[i]);
 	for (i = 0; i < c->n_backend; i++)

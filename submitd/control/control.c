@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "ipc/audit_outbox.h"
 #include "policy/explain.h"
 #include "proc.h"
 
@@ -33,8 +34,6 @@ static struct ev_watch listen_watch;
 static void
 audit(const struct control_client *c)
 {
-	struct ipc_peer *ledger = ipc_role_peer(ROLE_LEDGER, 0);
-	struct ipc_audit_note m = {.time_ms = ev_wall_ms(), .kind = span_of("operator")};
 	struct log_line l;
 	char *json = json_dumps(c->req.json, JSON_COMPACT);
 
@@ -43,9 +42,8 @@ audit(const struct control_client *c)
 	log_str(&l, LK_USER, control_request_user(&c->req));
 	log_str(&l, LK_TEXT, json);
 	log_end(&l);
-	m.json = span_of(json);
-	if (ledger != NULL && json != NULL)
-		(void)ipc_send_audit_note(ledger, -1, &m);
+	if (json != NULL && proc_conf()->audit->file != NULL)
+		(void)audit_outbox_note(ev_wall_ms(), "operator", span_of(json));
 	free(json);
 }
 

@@ -84,6 +84,8 @@ cmd_rcpt(struct smtp_session *s, struct span arg)
 		smtp_reply(
 		    s, 451, "4.3.5", "There is no way for this recipient in the configuration");
 	} else {
+		if (r.ctx.external)
+			m->flags |= MSG_RELAYED | (r.ctx.granted ? MSG_RELAY_ANY : 0);
 		rcpt_add(s, &f.rcpt, &p, r.transport);
 		smtp_session_enter(s, ST_RCPT);
 		smtp_reply(s, 250, "2.1.5", "Ok");

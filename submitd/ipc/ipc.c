@@ -347,6 +347,17 @@ ipc_frame_end(struct ipc_peer *p)
 	return 0;
 }
 
+int
+ipc_send_body(struct ipc_peer *p, enum ipc_type type, struct span body)
+{
+	struct buf *b = ipc_frame_begin(p, type, -1);
+
+	if (b == NULL)
+		return -1;
+	buf_add_span(b, body);
+	return ipc_frame_end(p);
+}
+
 /* ---- input ----------------------------------------------------------------------------------- */
 
 static void

@@ -87,6 +87,9 @@ struct ipc_handler {
 	ipc_handler_fn *fn;
 };
 
+/* A frame that was encoded before; without a descriptor. As ipc_send_<stem>(). */
+int ipc_send_body(struct ipc_peer *, enum ipc_type, struct span body);
+
 /* The handlers of this process, and what to call when a peer comes or goes. */
 struct ipc_role_ops {
 	const struct ipc_handler *handlers;   /* ends with type IPC_NONE */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Writes the audit file: numbers, batches, rotation, retries and gaps. Process
- * ledger. Must never block beyond one write(2), never lose a record without
- * counting it, and never write half a line in front of another.
+ * Writes the audit file: numbers, hashes, batches, rotation, retries. Process ledger.
+ * Must never block beyond one write(2), never drop a record, and never write half a
+ * line in front of another.
  */
 #include "ledger/audit_file.h"
 
 #include "base/enc.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "ledger/audit_tail.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,146 +20,203 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TAIL_BYTES (512 * 1024) /* more than the longest record: a frame of 64 KiB, escaped */
-
 void
 audit_file_init(struct audit_file *a, const char *path)
 {
 	memset(a, 0, sizeof(*a));
 	a->fd = -1;
 	a->path = xstrdup(path);
+	a->time_s = -1;
 }
 
+/* ---- records --------------------------------------------------------------------------------- */
+
 static void
-add_time(struct buf *b, int64_t ms)
+add_time(struct audit_file *a, int64_t ms)
 {
-	time_t t = (time_t)(ms / 1000);
-	char text[40];
+	time_t t = (time_t)(ms < 0 ? 0 : ms / 1000);
+	unsigned rest = ms < 0 ? 0 : (unsigned)(ms % 1000);
+	char text[7] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10),
+	    (char)('0' + rest % 10), 'Z', '"', '\0'};
 	struct tm tm;
 
-	if (ms < 0 || gmtime_r(&t, &tm) == NULL)
-		memset(&tm, 0, sizeof(tm));
-	if (strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
-		text[0] = '\0';
-	buf_addf(b, "\"%s.%03dZ\"", text, ms < 0 ? 0 : (int)(ms % 1000));
-}
-
-static void
-add_record(struct audit_file *a, int64_t time_ms, const char *kind, struct span members)
-{
-	buf_addf(&a->out, "{\"seq\":%" PRIu64 ",\"time\":", ++a->seq);
-	add_time(&a->out, time_ms);
-	buf_add_str(&a->out, ",\"kind\":");
-	json_add_str(&a->out, span_of(kind));
-	buf_add_span(&a->out, members);
-	buf_add_str(&a->out, "}\n");
-	a->out_records++;
-}
-
-/* Records that were dropped leave a gap in the record, not in the numbers. */
-static void
-tell_gap(struct audit_file *a, int64_t now_ms)
-{
-	struct buf m = BUF_INIT;
-
-	if (a->dropped_untold == 0)
-		return;
-	buf_addf(&m, ",\"lost\":%" PRIu64 ",\"since\":", a->dropped_untold);
-	add_time(&m, a->dropped_since_ms);
-	add_record(a, now_ms, "gap", buf_span(&m));
-	buf_clear(&m);
-	a->dropped_untold = 0;
+	if (t != a->time_s) {
+		if (gmtime_r(&t, &tm) == NULL || tm.tm_year > 8099 ||
+		    strftime(a->time_text, sizeof(a->time_text), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
+			(void)str_copy(a->time_text, sizeof(a->time_text), "1970-01-01T00:00:00");
+		a->time_s = t;
+	}
+	buf_add_byte(&a->out, '"');
+	buf_add_str(&a->out, a->time_text);
+	buf_add(&a->out, text, 6);
 }
 
 void
 audit_file_add(struct audit_file *a, int64_t time_ms, const char *kind, struct span members)
 {
+	size_t start = buf_len(&a->out);
+	char hex[AUDIT_HASH_TEXT];
+
 	if (a->path == NULL)
 		return;
-	/* once one was dropped all are, until writing works: the gap is told where it is */
-	if (a->dropped_untold > 0 || buf_len(&a->out) + members.n + 200 > AUDIT_PENDING_MAX) {
-		if (a->dropped_untold++ == 0)
-			a->dropped_since_ms = time_ms;
-		a->dropped++;
-		return;
+	buf_addf(&a->out, "{\"seq\":%" PRIu64 ",\"time\":", ++a->seq);
+	add_time(a, time_ms);
+	buf_add_str(&a->out, ",\"kind\":");
+	json_add_str(&a->out, span_of(kind));
+	buf_add_span(&a->out, members);
+	if (a->chain) {
+		struct span body = buf_span(&a->out);
+
+		body.p += start;
+		body.n -= start;
+		audit_hash_next(&a->head, body, &a->head);
+		audit_hash_format(&a->head, hex);
+		buf_add_str(&a->out, ",\"hash\":\"");
+		buf_add(&a->out, hex, AUDIT_HASH_TEXT - 1);
+		buf_add(&a->out, "\"}\n", 3);
+	} else {
+		buf_add(&a->out, "}\n", 2);
 	}
-	add_record(a, time_ms, kind, members);
+	a->out_records++;
 }
 
-/* The number of the last whole line, 0 when there is none; *torn: the file does not end in LF. */
-static int
-read_tail(int fd, off_t size, uint64_t *seq, bool *torn)
+/* The first record of a file, or of a chain: where the one before ended. */
+static void
+add_begin(struct audit_file *a, int64_t now_ms, const char *before, struct span members)
 {
-	size_t n = size < TAIL_BYTES ? (size_t)size : TAIL_BYTES;
-	char *tail = xmalloc(n + 1);
-	ssize_t got = fs_pread(fd, tail, n, size - (off_t)n);
-	size_t end, begin;
+	struct buf m = BUF_INIT;
+	char hex[AUDIT_HASH_TEXT];
 
-	*seq = 0;
-	*torn = false;
-	if (got == -1) {
-		free(tail);
-		return -1;
+	audit_hash_format(&a->head, hex);
+	buf_addf(&m, ",\"format\":1,\"prev_seq\":%" PRIu64 ",\"prev_hash\":\"%s\"", a->seq, hex);
+	if (before != NULL) {
+		buf_add_str(&m, ",\"prev_file\":");
+		json_add_str(&m, span_of(before));
 	}
-	end = (size_t)got;
-	*torn = end > 0 && tail[end - 1] != '\n';
-	/* from the back: the first line that has a number */
-	while (end > 0 && *seq == 0) {
-		struct span digits;
-		size_t i;
-
-		for (begin = end; begin > 0 && tail[begin - 1] != '\n'; begin--)
-			;
-		if (end - begin > 7 && memcmp(tail + begin, "{\"seq\":", 7) == 0) {
-			for (i = begin + 7; i < end && tail[i] >= '0' && tail[i] <= '9'; i++)
-				;
-			digits = (struct span){tail + begin + 7, i - begin - 7};
-			if (i < end)
-				(void)span_to_u64(digits, 1, UINT64_MAX - 1, seq);
-		}
-		end = begin == 0 ? 0 : begin - 1;
-	}
-	free(tail);
-	return 0;
+	buf_add_span(&m, members);
+	audit_file_add(a, now_ms, "begin", buf_span(&m));
+	buf_clear(&m);
 }
 
 int
-audit_file_open(struct audit_file *a, uid_t owner, gid_t group, int64_t now_ms)
+audit_file_checkpoint(struct audit_file *a, const struct audit_key *key, int64_t now_ms,
+    const char *reason, struct audit_checkpoint *out)
 {
-	struct stat st;
-	bool torn = false;
-	uint64_t seq;
-	int fd, error;
+	char hex[AUDIT_HASH_TEXT];
+	struct buf m = BUF_INIT;
 
-	/* not to hang on a FIFO, and not to follow a link that somebody left there */
-	fd = fs_open(
-	    a->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (!a->chain || key == NULL)
+		return -1;
+	out->seq = a->seq;
+	out->hash = a->head;
+	if (audit_key_sign(key, a->seq, &a->head, now_ms, out->sig) == -1)
+		return -1;
+	audit_hash_format(&a->head, hex);
+	buf_addf(&m,
+	    ",\"reason\":\"%s\",\"upto\":%" PRIu64 ",\"upto_hash\":\"%s\",\"key\":\"%s\","
+	    "\"sig\":\"%s\"",
+	    reason, a->seq, hex, audit_key_id(key), out->sig);
+	audit_file_add(a, now_ms, "checkpoint", buf_span(&m));
+	buf_clear(&m);
+	return 0;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+/* Not to hang on a FIFO, and not to follow a link that somebody left there. -1 with errno. */
+static int
+open_path(const char *path, uid_t owner, gid_t group, struct stat *st)
+{
+	int fd =
+	    fs_open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	int error;
+
 	if (fd == -1)
 		return -1;
-	if (fstat(fd, &st) == -1)
+	if (fstat(fd, st) == -1)
 		goto fail;
-	if (!S_ISREG(st.st_mode)) {
+	if (!S_ISREG(st->st_mode)) {
 		errno = EINVAL;
 		goto fail;
 	}
-	if (owner != (uid_t)-1 && st.st_uid != owner && fchown(fd, owner, group) == -1)
+	if (owner != (uid_t)-1 && st->st_uid != owner && fchown(fd, owner, group) == -1)
 		goto fail;
-	if (read_tail(fd, st.st_size, &seq, &torn) == -1)
-		goto fail;
-	a->fd = fd;
-	a->dev = st.st_dev;
-	a->ino = st.st_ino;
-	a->seq = seq;
-	if (torn) {
-		buf_add_byte(&a->out, '\n');
-		add_record(a, now_ms, "repair", span_of(",\"reason\":\"the last line was torn\""));
-	}
-	return 0;
+	return fd;
 fail:
 	error = errno;
 	fs_close(fd);
 	errno = error;
 	return -1;
+}
+
+/* The end of the file whose chain goes on in this one; it may be gone. */
+static void
+take_before(struct audit_file *a, const char *before)
+{
+	int fd = fs_open(before, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+	struct audit_tail t;
+
+	if (fd == -1)
+		return;
+	if (audit_tail_read(fd, NULL, NULL, &t) == 0 && t.seq != 0) {
+		a->seq = t.seq;
+		if (t.chained)
+			a->head = t.hash;
+	}
+	fs_close(fd);
+}
+
+static void
+add_repair(struct audit_file *a, const struct audit_tail *t, int64_t now_ms)
+{
+	char hex[AUDIT_HASH_TEXT];
+	struct buf m = BUF_INIT;
+
+	if (!t->torn_ended)
+		buf_add_byte(&a->out, '\n');
+	audit_hash_format(&t->torn_hash, hex);
+	buf_addf(&m,
+	    ",\"reason\":\"the last line was torn\",\"torn\":%" PRIu64 ",\"torn_hash\":\"%s\"",
+	    t->torn, hex);
+	audit_file_add(a, now_ms, "repair", buf_span(&m));
+	buf_clear(&m);
+}
+
+int
+audit_file_open(struct audit_file *a, const struct audit_file_options *o, int64_t now_ms)
+{
+	struct span none = {NULL, 0};
+	struct audit_tail t;
+	struct stat st;
+	int fd = open_path(a->path, o->owner, o->group, &st);
+
+	if (fd == -1)
+		return -1;
+	if (audit_tail_read(fd, o->line, o->arg, &t) == -1) {
+		int error = errno;
+
+		fs_close(fd);
+		errno = error;
+		return -1;
+	}
+	a->fd = fd;
+	a->dev = st.st_dev;
+	a->ino = st.st_ino;
+	a->size = st.st_size;
+	a->chain = o->chain;
+	a->seq = t.seq;
+	if (t.chained)
+		a->head = t.hash;
+	if (t.is_torn)
+		add_repair(a, &t, now_ms);
+	if (t.seq == 0) {
+		if (o->before != NULL)
+			take_before(a, o->before);
+		add_begin(a, now_ms, o->before, none);
+	} else if (t.chained != o->chain) {
+		add_begin(a, now_ms, NULL, none);
+	}
+	return 0;
 }
 
 void
@@ -172,76 +230,108 @@ audit_file_close(struct audit_file *a)
 	a->path = NULL;
 }
 
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* Half a line would stand in front of the next start's first one: it is taken back. */
+static void
+wrote(struct audit_file *a, size_t n)
+{
+	const uint8_t *p = buf_data(&a->out);
+	size_t whole = n;
+
+	if (n < buf_len(&a->out)) {
+		while (whole > 0 && p[whole - 1] != '\n')
+			whole--;
+		if (whole < n && fs_ftruncate(a->fd, a->size + (off_t)whole) == -1)
+			whole = n; /* the rest of it follows */
+	}
+	a->size += (off_t)whole;
+	a->unsynced += whole;
+	buf_consume(&a->out, whole);
+}
+
 int
 audit_file_flush(struct audit_file *a, int64_t now_ms)
 {
 	ssize_t n;
 
-	while (buf_len(&a->out) > 0 && a->fd != -1) {
-		n = write(a->fd, buf_data(&a->out), buf_len(&a->out));
-		if (n == -1 && errno == EINTR)
+	(void)now_ms;
+	while (buf_len(&a->out) > 0) {
+		size_t all = buf_len(&a->out);
+
+		n = a->fd == -1 ? -1 : write(a->fd, buf_data(&a->out), buf_len(&a->out));
+		if (n == -1 && a->fd != -1 && errno == EINTR)
 			continue;
 		if (n <= 0) {
 			a->failing = true;
-			if (n == 0)
+			if (a->fd == -1)
+				errno = EBADF;
+			else if (n == 0)
 				errno = ENOSPC;
 			return -1;
 		}
-		/* a part may be written at a full disk: the rest follows it later */
-		buf_consume(&a->out, (size_t)n);
-		if (buf_len(&a->out) == 0)
-			tell_gap(a, now_ms);
-	}
-	if (a->fd == -1 && buf_len(&a->out) > 0) {
-		a->failing = true;
-		errno = EBADF;
-		return -1;
+		wrote(a, (size_t)n);
+		if ((size_t)n < all) { /* again at once it would write the same half line */
+			a->failing = true;
+			errno = ENOSPC;
+			return -1;
+		}
 	}
 	a->written += a->out_records;
 	a->out_records = 0;
 	a->failing = false;
+	if (a->out.cap > 4u << 20)
+		buf_clear(&a->out);
 	return 0;
 }
 
+void
+audit_file_synced(struct audit_file *a, size_t octets)
+{
+	a->unsynced -= octets < a->unsynced ? octets : a->unsynced;
+}
+
 bool
-audit_file_moved(const struct audit_file *a)
+audit_file_moved(const struct audit_file *a, bool *unknown)
 {
 	struct stat st;
 
+	*unknown = false;
 	if (a->path == NULL)
 		return false;
-	if (stat(a->path, &st) == -1)
+	if (stat(a->path, &st) == -1) {
+		*unknown = errno != ENOENT;
 		return errno == ENOENT;
+	}
 	return a->fd == -1 || st.st_dev != a->dev || st.st_ino != a->ino;
 }
 
-int
-audit_file_switch(struct audit_file *a, const char *path, int64_t now_ms)
+bool
+audit_file_is(const struct audit_file *a, int fd)
 {
-	struct audit_file fresh;
+	struct stat st;
 
-	audit_file_init(&fresh, path);
-	if (audit_file_open(&fresh, (uid_t)-1, (gid_t)-1, now_ms) == -1) {
-		int error = errno;
+	return fstat(fd, &st) == 0 && st.st_dev == a->dev && st.st_ino == a->ino;
+}
 
-		audit_file_close(&fresh);
-		errno = error;
+int
+audit_file_rotate(struct audit_file *a, int fd, int64_t now_ms, struct span members)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1 || (st.st_dev == a->dev && st.st_ino == a->ino)) {
+		fs_close(fd);
 		return -1;
 	}
-	/* what has a number of the old file belongs there; a rest that does not go is a gap in the
-	 * new one */
-	if (audit_file_flush(a, now_ms) == -1) {
-		fresh.dropped_untold = a->dropped_untold + a->out_records;
-		fresh.dropped_since_ms = a->dropped_untold > 0 ? a->dropped_since_ms : now_ms;
-		a->dropped += a->out_records;
-	} else {
-		fresh.dropped_untold = a->dropped_untold;
-		fresh.dropped_since_ms = a->dropped_since_ms;
-	}
-	fresh.written = a->written;
-	fresh.dropped = a->dropped;
-	audit_file_close(a);
-	*a = fresh;
-	tell_gap(a, now_ms);
+	if (a->fd != -1)
+		fs_close(a->fd);
+	a->fd = fd;
+	a->dev = st.st_dev;
+	a->ino = st.st_ino;
+	a->size = st.st_size;
+	a->unsynced = 0;
+	/* lines that the old file did not take any more have their places in the chain already */
+	if (buf_len(&a->out) == 0)
+		add_begin(a, now_ms, a->path, members);
 	return 0;
 }

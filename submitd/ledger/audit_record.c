@@ -105,6 +105,9 @@ audit_record_accept(struct buf *b, const struct ipc_audit_accept *m)
 	json_add_str(b, m->sender); /* the null sender is a fact too */
 	add_text(b, "header_from", m->header_from);
 	add_u64(b, "rcpts", m->n_rcpts);
+	if (m->relay != 0)
+		add_text(
+		    b, "relay", span_of(m->relay == 1 ? "relay_ou" : "relay_any_authenticated"));
 	add_u64(b, "size", m->size);
 	add_text(b, "message_id", m->message_id);
 	return 0;
@@ -114,6 +117,10 @@ void
 audit_record_note(struct buf *b, const struct ipc_audit_note *m)
 {
 	json_t *j = json_loadb(m->json.p, m->json.n, JSON_REJECT_DUPLICATES, NULL);
+	json_int_t lost = json_integer_value(json_object_get(j, "lost"));
+
+	if (span_eq(m->kind, "gap") && lost > 0)
+		add_u64(b, "lost", (uint64_t)lost);
 	char *text = json_is_object(j) ? json_dumps(j, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 
 	if (text != NULL) {

@@ -78,6 +78,7 @@ static void
 peer_down(struct ipc_peer *p)
 {
 	ledger_guard_peer_down(p);
+	ledger_audit_peer_down(p);
 	if (proc_draining())
 		ev_turn_schedule(&leave_turn, leave_when_done, NULL);
 }
@@ -99,37 +100,37 @@ ledger_prepare(const struct conf *c, char *err, size_t errsize)
 static int
 ledger_start(const struct conf *c, char *err, size_t errsize)
 {
-	ledger_audit_start();
+	if (ledger_audit_start(c, err, errsize) == -1)
+		return -1;
 	return ledger_guard_start(c, err, errsize);
 }
 
 static void
 ledger_reload(const struct conf *c)
 {
-	ledger_audit_reload(c);
 	ledger_guard_reload(c);
+	if (ledger_audit_reload(c)) {
+		ledger_guard_leave();
+		proc_exit(PROC_EXIT_AGAIN);
+	}
 }
 
 static size_t
 ledger_paths(const struct conf *c, const char **rw, size_t max)
 {
-	const char *dir = ledger_audit_dir(c);
-
-	if (max < 2)
+	if (max == 0)
 		return 0;
 	rw[0] = c->server->state;
-	if (dir[0] == '\0')
-		return 1;
-	rw[1] = dir;
-	return 2;
+	return 1;
 }
 
 static const struct ipc_handler ledger_msgs[] = {
     {IPC_AUDIT_AUTH, ledger_audit_on_auth},
-    {IPC_AUDIT_ACCEPT, ledger_audit_on_accept},
+    {IPC_AUDIT_BATCH, ledger_audit_on_batch},
     {IPC_AUDIT_NOTE, ledger_audit_on_note},
     {IPC_GUARD_ASK, ledger_guard_on_ask},
     {IPC_GUARD_NOTE, ledger_guard_on_note},
+    {IPC_FILE_OPENED, ledger_audit_on_file},
     {IPC_CTL_REQ, on_ctl},
     {IPC_CTL_CANCEL, on_ctl_cancel},
     {IPC_NONE, NULL},
@@ -139,7 +140,7 @@ const struct proc_role ledger_role = {
     .role = ROLE_LEDGER,
     .name = "ledger",
     .per_generation = false,
-    .sandbox = SANDBOX_FILES,
+    .sandbox = SANDBOX_FILES | SANDBOX_THREADS,
     .prepare = ledger_prepare,
     .start = ledger_start,
     .drain = ledger_drain,

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The audit within process ledger: takes records from other processes and writes
- * those of one turn of the loop together (A1, A2). Must never use a network, and
- * never answer for what it could not write.
+ * The audit within process ledger: takes records from other processes, writes those of
+ * one turn of the loop together, syncs about once a second, and only then acknowledges
+ * (A1 to A4). Must never use a network, and never answer for what is not on disk.
  */
 #include "ledger/ledger_audit.h"
 
+#include "base/enc.h"
 #include "base/ev.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "ledger/audit_file.h"
 #include "ledger/audit_record.h"
+#include "ledger/audit_senders.h"
+#include "ledger/audit_syslog.h"
+#include "ledger/ledger_sync.h"
+#include "proc.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -20,16 +25,30 @@
 #include <unistd.h>
 
 #define TICK_MS 1000
+#define LOOK_TICKS 10 /* between looks at a path that we may not see ourselves */
+#define SYNC_MS 1000
+#define SYNC_BYTES (4u << 20)
 #define KIND_MAX 40
+#define PENDING_MAX (96u << 20) /* the windows of all honest senders are far below it */
+#define CHECKPOINTS_MAX 16
 
 static struct audit_file audit;
+static struct audit_key *key;
+static char *key_path; /* as it was opened */
+static int64_t checkpoint_ms;
 static struct ev_turn flush_turn;
-static struct ev_timer tick_timer;
+static struct ev_timer tick_timer, sync_timer;
 static struct {
-	uint64_t auth, accept, note;
+	uint64_t auth, accept, note, doubles, missing, syncs;
 } counts;
-static uint64_t dropped_logged;
-static bool rotate_failed;
+static bool asked, rotate_failed, sync_wanted;
+static unsigned ticks;
+static int64_t last_sync_ms, last_checkpoint_ms;
+static uint64_t last_checkpoint_seq; /* number of its record */
+static size_t syncing_octets;
+/* In the file, but perhaps not on disk yet: those may not leave the machine. */
+static struct audit_checkpoint held[CHECKPOINTS_MAX];
+static size_t n_held, n_held_syncing;
 
 static void
 log_audit(enum log_level level, const char *state, int error)
@@ -41,12 +60,133 @@ log_audit(enum log_level level, const char *state, int error)
 	log_str(&l, LK_STATE, state);
 	if (error != 0)
 		log_str(&l, LK_TEXT, strerror(error));
-	if (audit.dropped != 0)
-		log_u64(&l, LK_COUNT, audit.dropped); /* lost so far */
 	log_end(&l);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
+
+static void
+add(int64_t time_ms, const char *kind, struct span members)
+{
+	size_t before = buf_len(&audit.out);
+	struct span line;
+
+	audit_file_add(&audit, time_ms, kind, members);
+	line = buf_span(&audit.out);
+	line.p += before;
+	line.n -= before;
+	audit_syslog_send(line);
+}
+
+/* What leaves the machine (A4): to the log, and with it to where the log goes. */
+static void
+tell_checkpoints(size_t n)
+{
+	char hex[AUDIT_HASH_TEXT];
+	struct log_line l;
+
+	for (size_t i = 0; i < n; i++) {
+		audit_hash_format(&held[i].hash, hex);
+		log_begin(&l, LOG_LEVEL_INFO, EV_CHECKPOINT);
+		log_u64(&l, LK_SEQ, held[i].seq);
+		log_str(&l, LK_HASH, hex);
+		log_str(&l, LK_SIG, held[i].sig);
+		log_str(&l, LK_KEY, audit_key_id(key));
+		log_str(&l, LK_FILE, audit.path);
+		log_end(&l);
+	}
+	n_held -= n;
+	memmove(held, held + n, n_held * sizeof(held[0]));
+}
+
+static void
+checkpoint(const char *reason)
+{
+	size_t before = buf_len(&audit.out);
+	struct span line;
+
+	if (n_held == CHECKPOINTS_MAX || key == NULL ||
+	    audit_file_checkpoint(&audit, key, ev_wall_ms(), reason, &held[n_held]) == -1)
+		return;
+	n_held++;
+	last_checkpoint_ms = ev_now_ms();
+	last_checkpoint_seq = audit.seq;
+	line = buf_span(&audit.out);
+	line.p += before;
+	line.n -= before;
+	audit_syslog_send(line);
+}
+
+/* A sync that fails is final: what the disk holds is not known any more. */
+static void
+sync_failed(int error)
+{
+	log_audit(LOG_LEVEL_ERROR, "cannot be synced", error);
+	log_flush();
+	_exit(1);
+}
+
+static void maybe_sync(void);
+
+static void
+on_synced(int error)
+{
+	if (error != 0)
+		sync_failed(error);
+	counts.syncs++;
+	audit_file_synced(&audit, syncing_octets);
+	audit_senders_synced();
+	tell_checkpoints(n_held_syncing);
+	n_held_syncing = 0;
+	maybe_sync();
+}
+
+static void
+on_sync_timer(void *arg)
+{
+	(void)arg;
+	maybe_sync();
+}
+
+static void
+maybe_sync(void)
+{
+	int64_t since = ev_now_ms() - last_sync_ms;
+
+	if (ledger_sync_busy() || audit.fd == -1 || (audit.unsynced == 0 && !sync_wanted))
+		return;
+	if (since < SYNC_MS && audit.unsynced < SYNC_BYTES && last_sync_ms != 0) {
+		if (!ev_timer_pending(&sync_timer))
+			ev_timer_set(&sync_timer, SYNC_MS - since, on_sync_timer, NULL);
+		return;
+	}
+	last_sync_ms = ev_now_ms();
+	sync_wanted = false;
+	syncing_octets = audit.unsynced;
+	n_held_syncing = audit.failing ? 0 : n_held;
+	audit_senders_sync_begins();
+	ledger_sync_run(audit.fd);
+}
+
+/* Here and now: before another file, and at the end. -1: not all is written. */
+static int
+sync_now(void)
+{
+	int rc = audit.failing ? -1 : 0;
+
+	if (ledger_sync_busy())
+		ledger_sync_wait();
+	if (audit.fd == -1)
+		return -1;
+	audit_senders_sync_begins();
+	if (fdatasync(audit.fd) == -1)
+		sync_failed(errno);
+	audit_file_synced(&audit, audit.unsynced);
+	audit_senders_synced();
+	tell_checkpoints(rc == 0 ? n_held : 0);
+	n_held_syncing = 0;
+	return rc;
+}
 
 static void
 flush(void *arg)
@@ -59,14 +199,12 @@ flush(void *arg)
 	if (audit_file_flush(&audit, ev_wall_ms()) == -1) {
 		if (!was_failing)
 			log_audit(LOG_LEVEL_ERROR, "failing", errno);
-	} else if (was_failing) {
-		log_audit(LOG_LEVEL_WARN, "recovered", 0);
+	} else {
+		audit_senders_written();
+		if (was_failing)
+			log_audit(LOG_LEVEL_WARN, "recovered", 0);
 	}
-	if (audit.dropped != dropped_logged && audit.failing) {
-		if (dropped_logged == 0)
-			log_audit(LOG_LEVEL_ERROR, "losing", ENOBUFS);
-		dropped_logged = audit.dropped;
-	}
+	maybe_sync();
 }
 
 static void
@@ -76,66 +214,196 @@ added(void)
 		ev_turn_schedule(&flush_turn, flush, NULL);
 }
 
+/* ---- rotation -------------------------------------------------------------------------------- */
+
+/* The supervisor opens it: the directory need not be ours. */
+static void
+ask_for_file(void)
+{
+	struct ipc_file_open m = {.path = span_of(audit.path)};
+	struct ipc_peer *super = ipc_role_peer(ROLE_SUPERVISOR, 0);
+
+	asked = super != NULL && ipc_send_file_open(super, -1, &m) == 0;
+}
+
+static void
+rotate(int fd)
+{
+	struct buf last = BUF_INIT;
+
+	flush(NULL);
+	if (!audit.failing) {
+		checkpoint("rotate");
+		flush(NULL);
+	}
+	(void)sync_now();
+	audit_senders_members(&last);
+	if (audit_file_rotate(&audit, fd, ev_wall_ms(), buf_span(&last)) == 0) {
+		log_audit(LOG_LEVEL_INFO, "reopened", 0);
+		flush(NULL);
+	}
+	buf_clear(&last);
+}
+
+int
+ledger_audit_on_file(struct ipc_peer *p, struct ipc_in *in)
+{
+	struct ipc_file_opened m;
+	int fd = in->fd;
+
+	(void)p;
+	if (ipc_decode_file_opened(in, &m) == -1)
+		return -1;
+	asked = false;
+	if (audit.path == NULL || !span_eq(m.path, audit.path))
+		return 0;
+	if (m.error != 0 || fd == -1) {
+		if (!rotate_failed)
+			log_audit(LOG_LEVEL_ERROR, "cannot reopen, the old file is used",
+			    m.error != 0 ? (int)m.error : EBADF);
+		rotate_failed = true;
+		return 0;
+	}
+	rotate_failed = false;
+	if (!audit_file_is(&audit, fd)) {
+		in->fd = -1;
+		rotate(fd);
+	}
+	return 0;
+}
+
 static void
 on_tick(void *arg)
 {
+	bool unknown;
+
 	(void)arg;
 	ev_timer_set(&tick_timer, TICK_MS, on_tick, NULL);
 	if (audit.path == NULL)
 		return;
-	if (audit_file_moved(&audit)) {
-		char *path = xstrdup(audit.path);
-
-		if (audit_file_switch(&audit, path, ev_wall_ms()) == 0) {
-			log_audit(LOG_LEVEL_INFO, "reopened", 0);
-			rotate_failed = false;
-		} else if (!rotate_failed) {
-			log_audit(LOG_LEVEL_ERROR, "cannot reopen, the old file is used", errno);
-			rotate_failed = true;
-		}
-		free(path);
-	}
+	ticks++;
+	if (!asked && (audit_file_moved(&audit, &unknown) || (unknown && ticks % LOOK_TICKS == 0)))
+		ask_for_file();
+	if (audit.seq != last_checkpoint_seq && ev_now_ms() - last_checkpoint_ms >= checkpoint_ms &&
+	    !audit.failing)
+		checkpoint("time");
 	if (audit.failing || buf_len(&audit.out) > 0)
 		flush(NULL);
+	maybe_sync();
+	audit_syslog_tick();
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */
+
+static void
+tell_missing(const struct audit_sender *s, uint64_t first, uint64_t missing)
+{
+	struct buf b = BUF_INIT;
+
+	if (missing == 0)
+		return;
+	counts.missing += missing;
+	buf_addf(&b,
+	    ",\"lost\":%" PRIu64 ",\"from\":\"%s:%016" PRIx64 "\",\"before\":%" PRIu64
+	    ",\"reason\":\"numbers are missing\"",
+	    missing, role_name(s->role), s->src, first);
+	add(ev_wall_ms(), "gap", buf_span(&b));
+	buf_clear(&b);
+	log_audit(LOG_LEVEL_ERROR, "records are missing", 0);
+}
+
+/* How many of the records first to last are known already; -1: the peer breaks the rules. */
+static int64_t
+take(struct ipc_peer *p, uint64_t src, uint64_t first, uint64_t last)
+{
+	struct audit_sender *s = audit_senders_get(ipc_peer_role(p), src);
+	uint64_t skip, missing;
+
+	if (src == 0 || first == 0 || last < first || last == UINT64_MAX ||
+	    buf_len(&audit.out) > PENDING_MAX)
+		return -1;
+	s->peer = p;
+	audit_sender_take(s, first, last, &skip, &missing);
+	tell_missing(s, first, missing);
+	counts.doubles += skip;
+	if (skip > 0) {
+		sync_wanted = true;
+		maybe_sync();
+	}
+	return (int64_t)skip;
+}
+
+static void
+begin_members(struct buf *b, const struct ipc_peer *p, uint64_t src, uint64_t n)
+{
+	audit_sender_members(b, audit_senders_get(ipc_peer_role(p), src), n);
+}
 
 int
 ledger_audit_on_auth(struct ipc_peer *p, struct ipc_in *in)
 {
 	struct ipc_audit_auth m;
 	struct buf b = BUF_INIT;
+	int64_t skip;
 
-	(void)p;
-	if (ipc_decode_audit_auth(in, &m) == -1)
+	if (ipc_decode_audit_auth(in, &m) == -1 || (skip = take(p, m.src, m.n, m.n)) == -1)
 		return -1;
+	if (skip > 0)
+		return 0;
 	counts.auth++;
+	begin_members(&b, p, m.src, m.n);
 	audit_record_auth(&b, &m);
-	audit_file_add(&audit, m.time_ms, "auth", buf_span(&b));
+	add(m.time_ms, "auth", buf_span(&b));
 	buf_clear(&b);
 	added();
 	return 0;
 }
 
 int
-ledger_audit_on_accept(struct ipc_peer *p, struct ipc_in *in)
+ledger_audit_on_batch(struct ipc_peer *p, struct ipc_in *in)
 {
-	struct ipc_audit_accept m;
-	struct buf b = BUF_INIT;
-	int result;
+	static struct buf b;
+	struct ipc_audit_batch m;
+	struct ipc_audit_accept r;
+	struct rd records;
+	int64_t skip;
 
-	(void)p;
-	if (ipc_decode_audit_accept(in, &m) == -1)
+	if (ipc_decode_audit_batch(in, &m) == -1 || m.count == 0 ||
+	    m.n > UINT64_MAX - 1 - m.count || (skip = take(p, m.src, m.n, m.n + m.count - 1)) == -1)
 		return -1;
-	result = audit_record_accept(&b, &m);
-	if (result == 0) {
+	rd_init(&records, m.records.p, m.records.n);
+	for (uint32_t i = 0; i < m.count; i++) {
+		struct span one = rd_bytes(&records);
+		struct ipc_in body = {IPC_AUDIT_ACCEPT, (const uint8_t *)one.p, one.n, -1};
+
+		if (records.bad || ipc_decode_audit_accept(&body, &r) == -1)
+			return -1;
+		if ((int64_t)i < skip)
+			continue;
+		buf_reset(&b);
+		begin_members(&b, p, m.src, m.n + i);
+		if (audit_record_accept(&b, &r) == -1)
+			return -1;
 		counts.accept++;
-		audit_file_add(&audit, m.time_ms, "accept", buf_span(&b));
-		added();
+		add(r.time_ms, "accept", buf_span(&b));
 	}
-	buf_clear(&b);
-	return result;
+	added();
+	return rd_done(&records) ? 0 : -1;
+}
+
+/* Kinds that only we write, or that have a message of their own. */
+static bool
+is_kind(const char *kind)
+{
+	static const char *const ours[] = {"begin", "checkpoint", "repair", "auth", "accept"};
+
+	for (size_t i = 0; kind[i] != '\0'; i++)
+		if (kind[i] < 'a' || kind[i] > 'z')
+			return false;
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (strcmp(kind, ours[i]) == 0)
+			return false;
+	return kind[0] != '\0';
 }
 
 int
@@ -144,108 +412,151 @@ ledger_audit_on_note(struct ipc_peer *p, struct ipc_in *in)
 	struct ipc_audit_note m;
 	struct buf b = BUF_INIT;
 	char kind[KIND_MAX + 1];
+	int64_t skip;
 
-	if (ipc_decode_audit_note(in, &m) == -1 || m.kind.n == 0 ||
-	    str_copy_span(kind, sizeof(kind), m.kind) == -1)
+	if (ipc_decode_audit_note(in, &m) == -1 ||
+	    str_copy_span(kind, sizeof(kind), m.kind) == -1 || !is_kind(kind) ||
+	    (skip = take(p, m.src, m.n, m.n)) == -1)
 		return -1;
+	if (skip > 0)
+		return 0;
 	counts.note++;
-	buf_add_str(&b, ",\"role\":\"");
-	buf_add_str(&b, role_name(ipc_peer_role(p)));
-	buf_add_byte(&b, '"');
+	begin_members(&b, p, m.src, m.n);
 	audit_record_note(&b, &m);
-	audit_file_add(&audit, m.time_ms, kind, buf_span(&b));
+	add(m.time_ms, kind, buf_span(&b));
 	buf_clear(&b);
 	added();
 	return 0;
 }
 
+void
+ledger_audit_peer_down(struct ipc_peer *p)
+{
+	audit_senders_peer_down(p);
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
+
+static char *
+key_path_of(const struct conf *c)
+{
+	return c->audit->key != NULL ? xstrdup(c->audit->key) : xasprintf("%s.key", c->audit->file);
+}
+
+static int
+open_key(const struct conf *c, char *err, size_t errsize)
+{
+	char *public_path;
+	size_t n;
+
+	key_path = key_path_of(c);
+	n = strlen(key_path);
+	/* NAME.key and NAME.pub; of another name NAME and NAME.pub */
+	if (n > 4 && strcmp(key_path + n - 4, ".key") == 0)
+		n -= 4;
+	public_path = xasprintf("%.*s.pub", (int)n, key_path);
+	key = audit_key_open(key_path, public_path, err, errsize);
+	free(public_path);
+	return key == NULL ? -1 : 0;
+}
+
+static void
+recover_line(void *arg, const struct audit_line *l)
+{
+	(void)arg;
+	audit_senders_recover(l);
+}
 
 int
 ledger_audit_prepare(const struct conf *c, char *err, size_t errsize)
 {
+	struct audit_file_options o = {.owner = (uid_t)-1,
+	    .group = (gid_t)-1,
+	    .chain = c->audit->hash_chain,
+	    .before = c->audit->before,
+	    .line = recover_line};
 	const struct passwd *pw = NULL;
 	char user[64];
 
 	audit_file_init(&audit, c->audit->file);
 	if (audit.path == NULL)
 		return 0;
-	/* it must open the next file itself when this one was rotated away */
+	if (c->audit->hash_chain && open_key(c, err, errsize) == -1)
+		return -1;
+	if (audit_syslog_open(c->audit->syslog, err, errsize) == -1)
+		return -1;
 	if (geteuid() == 0 &&
 	    str_printf(user, sizeof(user), "%s-ledger", c->server->user_prefix) == 0)
 		pw = getpwnam(user);
-	if (audit_file_open(&audit, pw == NULL ? (uid_t)-1 : pw->pw_uid,
-		pw == NULL ? (gid_t)-1 : pw->pw_gid, ev_wall_ms()) == -1) {
+	if (pw != NULL) {
+		o.owner = pw->pw_uid;
+		o.group = pw->pw_gid;
+	}
+	if (audit_file_open(&audit, &o, ev_wall_ms()) == -1) {
 		(void)str_printf(err, errsize, "audit file %s: %s", audit.path, strerror(errno));
 		return -1;
 	}
 	return 0;
 }
 
-void
-ledger_audit_start(void)
+int
+ledger_audit_start(const struct conf *c, char *err, size_t errsize)
 {
-	flush(NULL); /* of a repair */
+	checkpoint_ms = c->audit->checkpoint;
+	if (audit.path == NULL)
+		return 0;
+	if (ledger_sync_start(on_synced) == -1) {
+		(void)str_printf(err, errsize, "thread: %s", strerror(errno));
+		return -1;
+	}
+	checkpoint("start");
+	flush(NULL);
 	ev_timer_set(&tick_timer, TICK_MS, on_tick, NULL);
+	return 0;
 }
 
-void
+static bool
+same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+bool
 ledger_audit_reload(const struct conf *c)
 {
-	const char *path = c->audit->file;
+	char *wanted = c->audit->file != NULL && c->audit->hash_chain ? key_path_of(c) : NULL;
+	bool stays = same(c->audit->file, audit.path) && same(wanted, key_path) &&
+	             c->audit->syslog == audit_syslog_facility();
 
-	if (path == NULL || audit.path == NULL) {
-		if (path == NULL && audit.path != NULL) {
-			flush(NULL);
-			audit_file_close(&audit);
-			audit_file_init(&audit, NULL);
-		} else if (path != NULL) {
-			audit_file_init(&audit, path);
-			if (audit_file_open(&audit, (uid_t)-1, (gid_t)-1, ev_wall_ms()) == -1) {
-				log_audit(LOG_LEVEL_ERROR,
-				    "cannot open, restart the service to begin the record", errno);
-				audit_file_close(&audit);
-				audit_file_init(&audit, NULL);
-			}
-		}
-		return;
+	free(wanted);
+	checkpoint_ms = c->audit->checkpoint;
+	if (stays)
+		return false;
+	/* file and key are opened with the supervisor's rights, which we do not have any more */
+	if (audit.path != NULL) {
+		struct buf m = BUF_INIT;
+
+		buf_add_str(&m, ",\"next_file\":");
+		json_add_str(&m, span_of(c->audit->file == NULL ? "" : c->audit->file));
+		add(ev_wall_ms(), "moved", buf_span(&m));
+		buf_clear(&m);
 	}
-	if (strcmp(path, audit.path) == 0)
-		return; /* a rotated file is seen by the next tick */
-	/* the sandbox holds for the directories of the start only */
-	if (audit_file_switch(&audit, path, ev_wall_ms()) == -1)
-		log_audit(LOG_LEVEL_ERROR,
-		    "cannot open the new file, restart the service; the old one is used", errno);
-	else
-		log_audit(LOG_LEVEL_INFO, "opened", 0);
+	ledger_audit_leave();
+	return true;
 }
 
 void
 ledger_audit_leave(void)
 {
+	if (audit.path == NULL)
+		return;
 	flush(NULL);
-	if (audit.failing)
+	if (!audit.failing) {
+		checkpoint("stop");
+		flush(NULL);
+	}
+	if (sync_now() == -1)
 		log_audit(LOG_LEVEL_ERROR, "ended with records unwritten", errno);
-}
-
-const char *
-ledger_audit_dir(const struct conf *c)
-{
-	static char dir[4001];
-	const char *slash;
-
-	dir[0] = '\0';
-	if (c->audit->file == NULL)
-		return dir;
-	slash = strrchr(c->audit->file, '/');
-	if (slash == NULL)
-		(void)str_copy(dir, sizeof(dir), ".");
-	else if (slash == c->audit->file)
-		(void)str_copy(dir, sizeof(dir), "/");
-	else
-		(void)str_copy_span(dir, sizeof(dir),
-		    (struct span){c->audit->file, (size_t)(slash - c->audit->file)});
-	return dir;
 }
 
 void
@@ -254,7 +565,10 @@ ledger_audit_stats(struct buf *out)
 	buf_addf(out,
 	    ",\"auth_records\":%" PRIu64 ",\"accept_records\":%" PRIu64 ",\"note_records\":%" PRIu64
 	    ",\"written\":%" PRIu64 ",\"waiting\":%" PRIu64
-	    ",\"waiting_bytes\":%zu,\"lost\":%" PRIu64 ",\"seq\":%" PRIu64 ",\"failing\":%s",
+	    ",\"waiting_bytes\":%zu,\"unacknowledged\":%" PRIu64 ",\"doubles\":%" PRIu64
+	    ",\"lost\":%" PRIu64 ",\"syncs\":%" PRIu64 ",\"syslog_lost\":%" PRIu64
+	    ",\"seq\":%" PRIu64 ",\"failing\":%s",
 	    counts.auth, counts.accept, counts.note, audit.written, audit.out_records,
-	    buf_len(&audit.out), audit.dropped, audit.seq, audit.failing ? "true" : "false");
+	    buf_len(&audit.out), audit_senders_waiting(), counts.doubles, counts.missing,
+	    counts.syncs, audit_syslog_lost(), audit.seq, audit.failing ? "true" : "false");
 }

@@ -25,6 +25,8 @@ enum dsn_ret { RET_UNSET = 0, RET_FULL = 1, RET_HDRS = 2, RET__MAX };
 #define MSG_IS_DSN 8u      /* we made it */
 #define MSG_AUTHENTICATED 16u
 #define MSG_HEADER_ASCII 32u /* its header was looked at: no field holds non-ASCII */
+#define MSG_RELAYED 64u      /* a recipient is external: the listener granted the way out */
+#define MSG_RELAY_ANY 128u   /* … by relay_any_authenticated */
 
 /* One recipient of a message. Owned strings. */
 struct rcpt {

@@ -128,6 +128,8 @@ queue_start(const struct conf *conf, char *err, size_t errsize)
 		-1 ||
 	    queue_recover(q, err, errsize) == -1)
 		return -1;
+	if (queue_audit_start(q, err, errsize) == -1)
+		return -1;
 	q->wake = ev_wake_new(on_committed, q);
 	if (queue_commit_start(q, err, errsize) == -1)
 		return -1;
@@ -136,6 +138,7 @@ queue_start(const struct conf *conf, char *err, size_t errsize)
 		return -1;
 	}
 	queue_reports_recover(q);
+	queue_audit_tick(q);
 	queue_tick_start(q);
 	return 0;
 }

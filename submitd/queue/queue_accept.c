@@ -211,37 +211,11 @@ accept_apply(struct qcommit *c, struct qop *op)
 {
 	struct qop_accept *a = (struct qop_accept *)op;
 
-	return a->known || a->bad_file ? 0 : qcommit_insert(c, a->msg, &a->put.ref);
-}
-
-static void
-audit(const struct message *m)
-{
-	struct ipc_peer *ledger = ipc_role_peer(ROLE_LEDGER, 0);
-	char sender[ADDR_TEXT];
-
-	if (ledger == NULL)
-		return;
-	addr_format(&m->sender, sender);
-	struct ipc_audit_accept a = {.mid = {(const char *)m->mid.b, sizeof(m->mid.b)},
-	    .sid = m->sid,
-	    .time_ms = m->received_ms,
-	    .client = m->client,
-	    .listener = span_of(m->listener),
-	    .helo = span_of(m->helo),
-	    .tls_version = span_of(m->tls_version),
-	    .tls_cipher = span_of(m->tls_cipher),
-	    .mech = span_of(m->mech),
-	    .login = span_of(m->login),
-	    .principal = span_of(m->principal),
-	    .ou = span_of(m->ou),
-	    .backend = span_of(m->backend),
-	    .sender = span_of(sender),
-	    .header_from = span_of(m->header_from),
-	    .n_rcpts = (uint32_t)m->n_rcpts,
-	    .size = m->size,
-	    .message_id = span_of(m->message_id)};
-	(void)ipc_send_audit_accept(ledger, -1, &a);
+	if (a->known || a->bad_file)
+		return 0;
+	if (qcommit_insert(c, a->msg, &a->put.ref) == -1)
+		return -1;
+	return a->audit ? qcommit_audit_add(c, a->msg->m) : 0;
 }
 
 static void
@@ -268,7 +242,6 @@ accept_done(struct queue *q, struct qop *op)
 		q->count.bytes += m->body_size;
 		queue_space_used(q, m->body_size);
 		answer(from, &m->mid, 250, "2.0.0", "accepted");
-		audit(m->m);
 		queue_sched_fresh(q, m);
 	}
 	qmsg_unref(q, m);
@@ -314,8 +287,16 @@ offer_drop(struct queue *q, struct qmsg *m)
 static int
 offer_complete(struct queue *q, struct qmsg *m)
 {
+	enum queue_audit audit = queue_audit_wanted(q);
 	struct qop_accept *a;
 
+	if (audit == QUEUE_AUDIT_FULL) {
+		q->count.refused_full++;
+		answer(m->from, &m->mid, 451, "4.3.0",
+		    "The audit record cannot be written now, try again later");
+		offer_drop(q, m);
+		return 0;
+	}
 	if (q->very_full) { /* a front that did not hear of it in time */
 		q->count.refused_full++;
 		answer(m->from, &m->mid, 452, "4.3.1",
@@ -335,6 +316,7 @@ offer_complete(struct queue *q, struct qmsg *m)
 	a->op.class = &queue_accept_class;
 	a->op.bytes = buf_len(&m->body) + buf_len(&m->head);
 	a->msg = m;
+	a->audit = audit == QUEUE_AUDIT_YES;
 	a->put = (struct body_put){
 	    .mid = m->mid, .qid = m->id, .head = buf_span(&m->head), .body = buf_span(&m->body)};
 	if (m->large)

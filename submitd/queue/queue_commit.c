@@ -336,6 +336,8 @@ write_rows(struct qcommit *c, struct qop_list *batch)
 	TAILQ_FOREACH (op, batch, entry)
 		if (op->class->apply != NULL && !op->no_space && op->class->apply(c, op) == -1)
 			return -1;
+	if (qcommit_audit_end(c) == -1)
+		return -1;
 	if (next + QID_RESERVE / 2 > c->qid_limit) {
 		c->qid_limit = next + QID_RESERVE;
 		if (queue_store_reserve_qid(c->store, c->qid_limit) == -1)
@@ -343,6 +345,7 @@ write_rows(struct qcommit *c, struct qop_list *batch)
 	}
 	if (segments_store(c) == -1 || queue_store_commit(c->store) == -1)
 		return -1;
+	TAILQ_CONCAT(batch, &c->audit_made, entry); /* safe now: to be handed on */
 	files_release(c);
 	if (queue_body_current(c->body) != 0)
 		__atomic_store_n(&c->q->current_seg, queue_body_current(c->body), __ATOMIC_RELAXED);

@@ -44,7 +44,8 @@
 #define REPORT_FULL_MAX (1u << 20) /* RET=FULL returns messages up to this size */
 #define REPORTS_MAX 2000u          /* messages waiting for their report in memory */
 #define REPORTS_RUNNING 32u
-#define OPEN_FILES_MAX 10000u /* large bodies being received */
+#define OPEN_FILES_MAX 10000u       /* large bodies being received */
+#define AUDIT_ROWS_MAX (256u << 20) /* acceptance records that the ledger does not take */
 
 struct queue;
 struct qdest;
@@ -206,6 +207,7 @@ struct qop_accept {
 	struct qmsg *msg;
 	struct body_put put;
 	bool known; /* it was in the queue already */
+	bool audit; /* it gets an acceptance record */
 	int seal_error;
 	bool bad_file;     /* a large body that is not there, or too short */
 	struct qwork work; /* queue_maint.c: on its way to being synced */
@@ -346,6 +348,22 @@ struct qop_scan {
 	int64_t next;
 };
 
+/* Acceptance records of one commit; made by the commit thread. */
+struct qop_audit {
+	struct qop op;
+	struct store_audit row;
+};
+struct qop_audit_load {
+	struct qop op;
+	uint64_t after;
+	struct store_audit *rows;
+	unsigned n;
+};
+struct qop_audit_forget {
+	struct qop op;
+	uint64_t upto, bytes;
+};
+
 struct qop_move {
 	struct qop op;
 	uint64_t msg_id;
@@ -376,7 +394,15 @@ struct qcommit {
 	bool sync_big; /* a large file is in this batch: its directory must be synced */
 	struct uuid *big_freed;
 	size_t n_big_freed, cap_big_freed;
+	/* acceptance records of this batch; numbers of this start */
+	struct buf audit_records;
+	uint32_t audit_count;
+	uint64_t audit_src, audit_n, audit_id;
+	struct qop_list audit_made;
 };
+/* A record for a message of this batch; the rest of them goes into a row. */
+int qcommit_audit_add(struct qcommit *, const struct message *);
+int qcommit_audit_end(struct qcommit *);
 /* Counts a record in or out of its segment. */
 void qcommit_segment_add(struct qcommit *, const struct body_ref *);
 void qcommit_freed(struct qcommit *, const struct store_freed *);
@@ -445,6 +471,12 @@ struct queue {
 	uint64_t unchecked_bytes; /* accepted since the room was looked at */
 	struct qfile *open_files; /* large bodies that fronts write */
 	size_t n_open_files, cap_open_files;
+
+	/* acceptance records: rows up to loaded are in the outbox or gone */
+	struct {
+		uint64_t loaded, acked, forgotten, bytes;
+		bool behind, loading, forgetting;
+	} audit;
 
 	/* schedule */
 	struct qjob **by_qid;
@@ -567,6 +599,13 @@ int qcommit_end_envelope(
     struct qcommit *, const struct store_envelope *, const struct qend *, bool *owes);
 void qowed_add(struct qowed **, size_t *n, uint64_t msg, uint32_t n_env);
 void queue_action_push(struct queue *, struct qop_action *);
+
+/* queue_audit.c */
+int queue_audit_start(struct queue *, char *err, size_t errsize);
+void queue_audit_tick(struct queue *);
+/* Does the next message get a record; FULL: it may not be taken now. */
+enum queue_audit { QUEUE_AUDIT_NO = 0, QUEUE_AUDIT_YES = 1, QUEUE_AUDIT_FULL = 2 };
+enum queue_audit queue_audit_wanted(struct queue *);
 
 /* queue_ctl.c */
 int queue_on_ctl_req(struct ipc_peer *, struct ipc_in *);

@@ -158,6 +158,23 @@ int queue_store_update_envelope(
 int queue_store_move_message(struct queue_store *, uint64_t id, const struct body_ref *from,
     const struct body_ref *to, bool *found);
 
+/* ---- acceptance records ---------------------------------------------------------------------- */
+
+/* Those of one commit, until the ledger has them on disk. */
+struct store_audit {
+	uint64_t id;     /* grows */
+	uint64_t src, n; /* who numbered them, and the number of the first */
+	uint32_t count;
+	struct buf records; /* as in AUDIT_BATCH; owned */
+};
+int queue_store_add_audit(struct queue_store *, const struct store_audit *);
+/* Up to max rows behind `after`, in order. */
+int queue_store_audits(
+    struct queue_store *, uint64_t after, struct store_audit *out, unsigned max, unsigned *n);
+/* *bytes: of the records in them. */
+int queue_store_del_audits(struct queue_store *, uint64_t upto, uint64_t *bytes);
+int queue_store_audit_state(struct queue_store *, uint64_t *last_id, uint64_t *bytes);
+
 /* ---- segments -------------------------------------------------------------------------------- */
 
 struct store_segment {

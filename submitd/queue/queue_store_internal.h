@@ -95,6 +95,14 @@
 	    "envelopes, sender FROM message WHERE id = ?1") \
 	S(OWING, "SELECT DISTINCT e.msg FROM recipient r CROSS JOIN envelope e ON e.qid = r.qid "  \
 	    "WHERE r.report > 0 LIMIT ?1")                                                         \
+	S(ADD_AUDIT, "INSERT INTO audit_batch (id, src, n, count, records) "                       \
+	    "VALUES (?1, ?2, ?3, ?4, ?5)")                                                         \
+	S(AUDITS, "SELECT id, src, n, count, records FROM audit_batch WHERE id > ?1 "              \
+	    "ORDER BY id LIMIT ?2")                                                                \
+	S(AUDIT_SUM, "SELECT coalesce(sum(length(records)), 0) FROM audit_batch WHERE id <= ?1")   \
+	S(DEL_AUDITS, "DELETE FROM audit_batch WHERE id <= ?1")                                    \
+	S(AUDIT_STATE, "SELECT coalesce(max(id), 0), coalesce(sum(length(records)), 0) "           \
+	    "FROM audit_batch")                                                                    \
 	S(IN_SEGMENT, "SELECT id, mid, seg, off, head_len, body_len, received, flags, "          \
 	    "envelopes, sender FROM message WHERE seg = ?1 LIMIT ?2")
 /* clang-format on */

@@ -43,6 +43,10 @@ static const char schema[] =
     "  mx TEXT, outcome INTEGER NOT NULL, code INTEGER NOT NULL, esc TEXT, text TEXT,"
     "  attempts INTEGER NOT NULL);"
     "CREATE INDEX history_mid ON history (mid);";
+/* Came later: made in older spools too. */
+static const char schema_audit[] =
+    "CREATE TABLE IF NOT EXISTS audit_batch (id INTEGER PRIMARY KEY, src INTEGER NOT NULL,"
+    "  n INTEGER NOT NULL, count INTEGER NOT NULL, records BLOB NOT NULL);";
 
 /* Version 1 did not note how far delay warnings had come. */
 static const char upgrade_1[] =
@@ -196,6 +200,8 @@ check_schema(struct queue_store *s, enum store_mode mode)
 		if (rc == SQLITE_OK)
 			rc = sqlite3_exec(s->db, schema, NULL, NULL, NULL);
 		if (rc == SQLITE_OK)
+			rc = sqlite3_exec(s->db, schema_audit, NULL, NULL, NULL);
+		if (rc == SQLITE_OK)
 			rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
 		return rc == SQLITE_OK ? sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) : rc;
 	}
@@ -203,7 +209,8 @@ check_schema(struct queue_store *s, enum store_mode mode)
 		return sqlite3_exec(s->db, upgrade_1, NULL, NULL, NULL);
 	if (app != APPLICATION_ID || version != SCHEMA_VERSION)
 		return SQLITE_NOTADB;
-	return SQLITE_OK;
+	return mode == STORE_WRITE ? sqlite3_exec(s->db, schema_audit, NULL, NULL, NULL)
+	                           : SQLITE_OK;
 }
 
 struct queue_store *

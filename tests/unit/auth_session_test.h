@@ -206,8 +206,8 @@ setup(void **state)
 	quiet.targets = target;
 	quiet.n_targets = 1;
 	(void)log_open(&quiet, err, sizeof(err));
-	auth_report_init();
-	if (auth_sasl_open("mail.example.com", err, sizeof(err)) == -1 ||
+	if (auth_report_init(conf, err, sizeof(err)) == -1 ||
+	    auth_sasl_open("mail.example.com", err, sizeof(err)) == -1 ||
 	    auth_setup_open(conf, err, sizeof(err)) == -1) {
 		print_error("%s\n", err);
 		return -1;
@@ -229,7 +229,7 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	static const char *const files[] = {"hash", "users"};
+	static const char *const files[] = {"hash", "users", "audit.names"};
 	char path[100];
 	size_t i;
 

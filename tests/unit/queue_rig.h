@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "ipc/audit_outbox.h"
 #include "ipc/ipc.h"
 #include "mail/envelope.h"
 #include "mail/job.h"
@@ -87,6 +88,7 @@ rig_conf(const struct rig *r)
 	struct buf raw = BUF_INIT;
 	struct conf_findings f = {0};
 	char *text = xasprintf("server { hostname = \"mx.test\" spool = \"%s/spool\" }\n"
+			       "audit { file = \"%s/audit\" }\n"
 			       "listener \"in\" { bind = {\"127.0.0.1:0\"} tls = off auth = off "
 			       "require_auth = false }\n"
 			       "ou \"us\" { domains = {\"sender.test\"} }\n"
@@ -94,7 +96,7 @@ rig_conf(const struct rig *r)
 			       "domain \"any\" { transport = \"out\" }\n"
 			       "transport \"home\" { method = static hosts = {\"127.0.0.1:1\"} }\n"
 			       "transport \"out\" { method = \"lookup-mx\" %s }\n",
-	    r->dir, r->transport);
+	    r->dir, r->dir, r->transport);
 	struct conf *c = NULL;
 
 	if (conf_parse_text("rig", text, &raw, &f) == 0)
@@ -106,6 +108,10 @@ rig_conf(const struct rig *r)
 	free(text);
 	return c;
 }
+
+/* What proc.c does for every role. */
+static const struct ipc_handler rig_common[] = {
+    {IPC_AUDIT_ACK, audit_outbox_on_ack}, {IPC_NONE, NULL}};
 
 static inline void
 rig_child(struct rig *r, const int fds[RIG_PEERS])
@@ -128,6 +134,7 @@ rig_child(struct rig *r, const int fds[RIG_PEERS])
 	conf = rig_conf(r);
 	if (conf == NULL || ev_init() == -1)
 		_exit(90);
+	ipc_set_common(rig_common);
 	ipc_init(ROLE_QUEUE, &queue_role.ipc);
 	if (queue_role.start(conf, err, sizeof(err)) == -1) {
 		if (getenv("RIG_LOG") != NULL)

@@ -180,7 +180,8 @@ test_language_to_come(void **state)
 {
 	static const char *const want[] = {
 	    ":10: error: server: unknown option metrics\n",
-	    ":14: error: audit: unknown option hash_chain\n",
+	    ":14: error: audit: unknown option retain; an option of that name stands in "
+	    "history blocks\n",
 	    ":15: error: unknown block explain\n",
 	    ":16: error: history: unknown option quarantine_retain\n",
 	    ":22: error: unknown block ip_policy\n",

@@ -5,6 +5,8 @@
  */
 #include "queue_rig.h"
 
+#include "queue/queue_store.h"
+
 #include <sqlite3.h>
 
 static struct rig rig;
@@ -57,7 +59,7 @@ test_deliver(void **state)
 	(void)state;
 	rig_start(&rig);
 	struct uuid mid = accept_one("a@sender.test", to, 1);
-	assert_int_equal(rig_recv(&rig, RIG_LEDGER, 5000, &in), IPC_AUDIT_ACCEPT);
+	assert_int_equal(rig_recv(&rig, RIG_LEDGER, 5000, &in), IPC_AUDIT_BATCH);
 	assert_true(rig_job(&rig, &j, 5000));
 	assert_string_equal(j.transport, "out");
 	assert_string_equal(j.dest, "dest.test");
@@ -75,6 +77,80 @@ test_deliver(void **state)
 	assert_non_null(strstr(buf_cstr(&out), "\"rcpt\":\"b@dest.test\""));
 	rig_job_clear(&j);
 	buf_clear(&out);
+}
+
+/* The next batch that the ledger is sent; its records stand in rig.frame. */
+static struct ipc_audit_batch
+batch(void)
+{
+	struct ipc_audit_batch b;
+	struct ipc_in in;
+
+	assert_int_equal(rig_recv(&rig, RIG_LEDGER, 10000, &in), IPC_AUDIT_BATCH);
+	assert_int_equal(ipc_decode_audit_batch(&in, &b), 0);
+	return b;
+}
+
+/* A2: the record of a message is as safe as the message, and is sent until it is on disk. */
+static void
+test_audit(void **state)
+{
+	static const char *const to[] = {"b@dest.test"};
+	struct ipc_audit_batch first, second, again;
+	struct buf body = BUF_INIT;
+
+	(void)state;
+	rig_start(&rig);
+	accept_one("a@sender.test", to, 1);
+	first = batch();
+	assert_int_equal(first.n, 1);
+	assert_int_equal(first.count, 1);
+	accept_one("a@sender.test", to, 1);
+	second = batch();
+	assert_int_equal(second.src, first.src);
+	assert_int_equal(second.n, 2);
+	/* not acknowledged: a new process sends both again, under their old numbers */
+	rig_stop(&rig, SIGKILL);
+	rig_start(&rig);
+	again = batch();
+	assert_int_equal(again.src, first.src);
+	assert_int_equal(again.n, 1);
+	again = batch();
+	assert_int_equal(again.n, 2);
+	/* new ones have a new start id */
+	accept_one("a@sender.test", to, 1);
+	again = batch();
+	assert_int_not_equal(again.src, first.src);
+	assert_int_equal(again.n, 1);
+	struct ipc_audit_ack ack = {first.src, 2};
+	ipc_encode_audit_ack(&body, &ack);
+	assert_true(rig_send(&rig, RIG_LEDGER, IPC_AUDIT_ACK, &body));
+	/* what is acknowledged goes, with a transaction of its own */
+	struct queue_store *s;
+	char path[200], err[200];
+	bool damaged;
+	uint64_t id = 0, bytes = 0;
+	struct store_audit rows[3];
+	unsigned n = 3;
+	int64_t end = rig_ms() + 20000;
+
+	(void)snprintf(path, sizeof(path), "%s/spool/queue.db", rig.dir);
+	s = queue_store_open(path, STORE_READ, &damaged, err, sizeof(err));
+	assert_non_null(s);
+	while (n != 1 && rig_ms() < end) {
+		assert_int_equal(queue_store_audits(s, 0, rows, 3, &n), 0);
+		for (unsigned i = 0; i < n; i++)
+			buf_clear(&rows[i].records);
+	}
+	assert_int_equal(n, 1);
+	assert_int_equal(rows[0].src, again.src);
+	assert_int_equal(queue_store_audit_state(s, &id, &bytes), 0);
+	assert_int_equal(id, 3);
+	assert_true(bytes > 50);
+	queue_store_free(s);
+	rig_stop(&rig, SIGKILL);
+	rig_start(&rig);
+	assert_int_equal(batch().src, again.src);
 }
 
 /* The same mid twice, on the old and on a new process: one message. */
@@ -491,6 +567,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    TEST(test_audit),
 	    TEST(test_deliver),
 	    TEST(test_idempotent),
 	    TEST(test_group),

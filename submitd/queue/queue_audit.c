@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Acceptance records (A2) on their way to the ledger. They are rows of the transaction
+ * that makes their messages safe, one row per commit for all of its messages; the event
+ * thread hands them on, and they go when the ledger has them on disk. After a crash what
+ * is there is sent again. Must never let a message in without its row, and never keep
+ * mail waiting for the ledger.
+ */
+#include "base/log.h"
+#include "base/str.h"
+#include "ipc/audit_outbox.h"
+#include "queue/queue_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_MAX 2000u /* octets of what a client may make long */
+#define LOAD_ROWS 64u  /* read from the spool at once */
+#define OUTBOX_BYTES (16u << 20)
+#define WINDOW_BYTES (8u << 20)
+
+/* ---- commit thread --------------------------------------------------------------------------- */
+
+static struct span
+cut(const char *s)
+{
+	struct span v = span_of(s);
+
+	if (v.n > TEXT_MAX)
+		v.n = TEXT_MAX;
+	return v;
+}
+
+static void
+encode(struct buf *out, const struct message *m)
+{
+	char sender[ADDR_TEXT];
+	size_t at = buf_len(out);
+	uint32_t n;
+
+	addr_format(&m->sender, sender);
+	struct ipc_audit_accept a = {.mid = {(const char *)m->mid.b, sizeof(m->mid.b)},
+	    .sid = m->sid,
+	    .time_ms = m->received_ms,
+	    .client = m->client,
+	    .listener = span_of(m->listener),
+	    .helo = cut(m->helo),
+	    .tls_version = span_of(m->tls_version),
+	    .tls_cipher = span_of(m->tls_cipher),
+	    .mech = span_of(m->mech),
+	    .login = cut(m->login),
+	    .principal = cut(m->principal),
+	    .ou = cut(m->ou),
+	    .backend = cut(m->backend),
+	    .sender = span_of(sender),
+	    .header_from = cut(m->header_from),
+	    .n_rcpts = (uint32_t)m->n_rcpts,
+	    .size = m->size,
+	    .message_id = cut(m->message_id),
+	    .relay = (m->flags & MSG_RELAY_ANY) != 0 ? 2 : (m->flags & MSG_RELAYED) != 0};
+	buf_put_u32(out, 0);
+	ipc_encode_audit_accept(out, &a);
+	n = (uint32_t)(buf_len(out) - at - 4);
+	for (int i = 0; i < 4; i++)
+		out->mem[out->start + at + (size_t)i] = (uint8_t)(n >> (8 * i));
+}
+
+static void handed(struct queue *, struct qop *);
+static const struct qop_class audit_class = {"audit", NULL, NULL, NULL, handed};
+
+int
+qcommit_audit_end(struct qcommit *c)
+{
+	struct qop_audit *o;
+
+	if (c->audit_count == 0)
+		return 0;
+	o = xcallocarray(1, sizeof(*o));
+	o->op.class = &audit_class;
+	o->row = (struct store_audit){.id = ++c->audit_id,
+	    .src = c->audit_src,
+	    .n = c->audit_n - c->audit_count + 1,
+	    .count = c->audit_count};
+	buf_move(&o->row.records, &c->audit_records);
+	c->audit_count = 0;
+	TAILQ_INSERT_TAIL(&c->audit_made, &o->op, entry);
+	return queue_store_add_audit(c->store, &o->row);
+}
+
+int
+qcommit_audit_add(struct qcommit *c, const struct message *m)
+{
+	encode(&c->audit_records, m);
+	c->audit_n++;
+	c->audit_count++;
+	/* a row fits one frame, however long the next record is */
+	return buf_len(&c->audit_records) > IPC_CHUNK / 2 ? qcommit_audit_end(c) : 0;
+}
+
+/* ---- event thread ---------------------------------------------------------------------------- */
+
+/* True: it is in the outbox. */
+static bool
+hand_on(struct queue *q, struct store_audit *r)
+{
+	struct buf body = BUF_INIT;
+	struct ipc_audit_batch m = {
+	    .src = r->src, .n = r->n, .count = r->count, .records = buf_span(&r->records)};
+
+	if (!audit_outbox_room(buf_len(&r->records) + 100))
+		return false;
+	ipc_encode_audit_batch(&body, &m);
+	if (audit_outbox_add(IPC_AUDIT_BATCH, &body, r->src, r->n, r->n + r->count - 1, r->id) ==
+	    -1)
+		return false;
+	q->audit.loaded = r->id;
+	return true;
+}
+
+static void
+handed(struct queue *q, struct qop *op)
+{
+	struct qop_audit *o = (struct qop_audit *)op;
+
+	q->audit.bytes += buf_len(&o->row.records);
+	/* what does not go in order now is read from its row later */
+	if (!q->audit.behind && !hand_on(q, &o->row))
+		q->audit.behind = true;
+	buf_clear(&o->row.records);
+	free(o);
+}
+
+static int
+load_after(struct qcommit *c, struct qop *op)
+{
+	struct qop_audit_load *o = (struct qop_audit_load *)op;
+
+	return queue_store_audits(c->store, o->after, o->rows, LOAD_ROWS, &o->n);
+}
+
+static void
+load_done(struct queue *q, struct qop *op)
+{
+	struct qop_audit_load *o = (struct qop_audit_load *)op;
+	bool room = true;
+
+	q->audit.loading = false;
+	for (unsigned i = 0; i < o->n; i++) {
+		room = room && hand_on(q, &o->rows[i]);
+		buf_clear(&o->rows[i].records);
+	}
+	q->audit.behind = !room || o->n == LOAD_ROWS;
+	free(o->rows);
+	free(o);
+	queue_audit_tick(q);
+}
+
+static const struct qop_class load_class = {"audit load", NULL, NULL, load_after, load_done};
+
+static int
+forget_apply(struct qcommit *c, struct qop *op)
+{
+	struct qop_audit_forget *o = (struct qop_audit_forget *)op;
+
+	return queue_store_del_audits(c->store, o->upto, &o->bytes);
+}
+
+static void
+forget_done(struct queue *q, struct qop *op)
+{
+	struct qop_audit_forget *o = (struct qop_audit_forget *)op;
+
+	q->audit.forgetting = false;
+	q->audit.forgotten = o->upto;
+	q->audit.bytes -= o->bytes < q->audit.bytes ? o->bytes : q->audit.bytes;
+	free(o);
+	queue_audit_tick(q);
+}
+
+static const struct qop_class forget_class = {
+    "audit forget", NULL, forget_apply, NULL, forget_done};
+
+void
+queue_audit_tick(struct queue *q)
+{
+	struct audit_outbox_stats s;
+
+	audit_outbox_stats(&s);
+	if (q->audit.behind && !q->audit.loading && s.bytes <= OUTBOX_BYTES / 2) {
+		struct qop_audit_load *o = xcallocarray(1, sizeof(*o));
+
+		o->op.class = &load_class;
+		o->after = q->audit.loaded;
+		o->rows = xcallocarray(LOAD_ROWS, sizeof(*o->rows));
+		q->audit.loading = true;
+		queue_push(q, &o->op);
+	}
+	if (q->audit.acked > q->audit.forgotten && !q->audit.forgetting) {
+		struct qop_audit_forget *o = xcallocarray(1, sizeof(*o));
+
+		o->op.class = &forget_class;
+		o->upto = q->audit.acked;
+		q->audit.forgetting = true;
+		queue_push(q, &o->op);
+	}
+}
+
+static void
+acked(uint64_t id)
+{
+	struct queue *q = queue_self();
+
+	if (id > q->audit.acked)
+		q->audit.acked = id;
+	queue_audit_tick(q);
+}
+
+int
+queue_audit_start(struct queue *q, char *err, size_t errsize)
+{
+	static const struct audit_outbox_options options = {OUTBOX_BYTES, WINDOW_BYTES, acked};
+	struct qcommit *c = &q->commit;
+
+	audit_outbox_init(&options);
+	TAILQ_INIT(&c->audit_made);
+	random_bytes(&c->audit_src, sizeof(c->audit_src));
+	c->audit_src = (c->audit_src >> 1) | 1;
+	if (queue_store_audit_state(c->store, &c->audit_id, &q->audit.bytes) == -1) {
+		(void)str_printf(err, errsize, "%s: %s", q->db_path, queue_store_error(c->store));
+		return -1;
+	}
+	q->audit.behind = q->audit.bytes > 0;
+	return 0;
+}
+
+enum queue_audit
+queue_audit_wanted(struct queue *q)
+{
+	const struct conf_audit *a = q->conf->audit;
+
+	if (a->file == NULL)
+		return QUEUE_AUDIT_NO;
+	if (q->audit.bytes <= AUDIT_ROWS_MAX)
+		return QUEUE_AUDIT_YES;
+	if (a->on_full == AUDIT_FULL_TEMPFAIL)
+		return QUEUE_AUDIT_FULL;
+	audit_outbox_lost(1);
+	return QUEUE_AUDIT_NO;
+}
