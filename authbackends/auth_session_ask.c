@@ -110,13 +110,16 @@ session_accept(struct auth_session *s)
 		session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, why);
 		return;
 	}
-	/* whom the client did not name is known only now: the rules have not seen him */
-	if (auth_sasl_login(s->sasl)[0] == '\0') {
+	/*
+	 * Whom the client did not name, or the backend calls otherwise, is known only now: the
+	 * rules have not seen him, and the unit may be another one (S14, S16).
+	 */
+	if (!str_eq_nocase(s->principal, s->run.check.address)) {
 		if (rule_refuses(s, s->principal)) {
 			session_refuse_by_rule(s);
 			return;
 		}
-		if (!auth_setup_serves(s->run.source, s->principal)) {
+		if (s->run.source != NULL && !auth_setup_serves(s->run.source, s->principal)) {
 			session_deny(s, "the backend is kept for names of other units");
 			return;
 		}

@@ -18,7 +18,7 @@ import urllib.parse
 
 import peers
 import smtpc
-from daemon import Service, free_port, make_ca, make_cert, patience
+from daemon import BLOCKS, Service, free_port, make_ca, make_cert, patience
 from peer_nginx import Application, Nginx, Rogue
 from tap import equal, ok, run, test, wait_for
 
@@ -58,6 +58,7 @@ def backends(nginx, rogue, mute, tls_rogue, closed):
         "closed": f'{form}  url = "http://127.0.0.1:{closed}/"',
         "mute": f'{form}  url = "http://127.0.0.1:{mute.port}/"',
         "mute_tls": f'{form}  url = "https://127.0.0.1:{mute.port}/"',
+        "rename": f'{form}  url = "{https}/odd_json"  expect_field = "ok"  user_field = "user"',
         "odd_json": f'{form}  url = "{https}/odd_json"  expect_field = "ok"',
     }
     for status in (201, 204, 401, 403, 404, 429, 500, 503):
@@ -130,7 +131,9 @@ def service(d, found, ports):
                     f'auth_flow "{name}" {{ chain = {{"{name}"}} }}\n'
                     f'listener "{name}" {{ like = "submission"  auth_flow = "{name}"\n'
                     f'  bind = {{"127.0.0.1:{ports[name]}"}}  tls = implicit }}')
-    return Service(blocks={"http": "\n".join(rows)})
+    ou = BLOCKS["ou"].replace("match_from = true", 'match_from = true  backends = {"rename"}\n'
+                              '  auth_user_mode = deny  auth_user_filter = {"ceo@*"}', 1)
+    return Service(blocks={"http": "\n".join(rows), "ou": ou})
 
 
 def login(s, backend, user="alice@example.com", password="correct_horse"):
@@ -213,6 +216,14 @@ def odd_json(s):
         equal(login(s, "odd_json"), code, text)
 
 
+@test("S14 S16: a name that the server tells is held to filters and units like one from a client")
+def renamed(s):
+    for user, code in (("alice@example.com", 235), ("ann@example.com", 235),
+                       ("ceo@example.com", 535), ("zoe@other.example", 535), ("", 454)):
+        ODD_JSON[0] = json.dumps({"ok": True, "user": user})
+        equal(login(s, "rename"), code, user)
+
+
 @test("S45: an unknown authority and a wrong name in the certificate are temporary, and logged")
 def trust(s):
     equal(login(s, "wrong_ca"), 454)
@@ -221,6 +232,22 @@ def trust(s):
         row = s.wait_log(event="backend", backend=backend, level="error")
         ok("certificate" in row["text"], row)
     equal(login(s, "form"), 235)
+
+
+@test("C2: auth-test shows URL, TLS peer, status and answer, and no password that comes back")
+def shown(s):
+    def tried(backend, password, user="alice@example.com"):
+        r = s.run_ctl("auth-test", "--json", "--password-stdin", "--listener", backend, user,
+                      text=password + "\n")
+        ok(password not in r.stdout + r.stderr, r.stdout)
+        return r.stdout
+    text = tried("get", "correct_horse")
+    for part in ("/get?user=$1&pass=$2", "TLSv1.3", "CN=localhost", "status 200", "OK"):
+        ok(part in text, f"{part} in {text}")
+    ODD_JSON[0] = json.dumps({"ok": False, "echo": "hunter2 hunter2"})
+    ok("*** ***" in tried("odd_json", "hunter2"), "the echo is covered")
+    ok("no answer in time" in tried("rogue_hang", "hunter2"), "a server that hangs")
+    ok("certificate" in tried("wrong_ca", "hunter2"), "an unknown authority")
 
 
 @test("S45: connections are kept and used again")
@@ -278,12 +305,12 @@ def secrets(s):
 def check(s, options):
     """What submitd -t says of a backend with these options."""
     path = s.dir + "/check.conf"
-    text = "\n".join(v for k, v in s.blocks.items() if k != "http")
+    text = "\n".join(v for k, v in {**s.blocks, "ou": BLOCKS["ou"]}.items() if k != "http")
     with open(path, "w") as f:
         f.write(s.fill(text) + f'\nbackend "x" {{ type = http  {options} }}\n'
                 'auth_flow "x" { chain = {"x"} }\n'
                 'listener "x" { like = "submission"  auth_flow = "x"  bind = {"127.0.0.1:1"} }\n')
-    r = peers.run(s.binary, "-t", "-f", path)
+    r = peers.run(s.binary, "-t", "-f", path, env=s.env)
     return r.stdout + r.stderr
 
 

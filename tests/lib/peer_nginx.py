@@ -38,6 +38,7 @@ http {
         listen 127.0.0.1:@PORT@ ssl;
         listen 127.0.0.2:@PORT@ ssl;    # which stands in no certificate
         listen 127.0.0.1:@PLAIN@;
+        ssl_protocols TLSv1.2 TLSv1.3;
         ssl_certificate @CERT@;
         ssl_certificate_key @KEY@;
         location / {
