@@ -93,6 +93,11 @@ def fixture():
         c.add("search", clear, searching(own))
         c.add("dn", clear, backend=f'bind_as = "{DN}"')
         c.add("dn-own", clear, own, f'bind_as = "{DN}"')
+        c.add("dn-service", clear, searching(own), f'bind_as = "{DN}"')
+        for name, found in (("name-found", "(entryDN=%s)"),
+                            ("name-other", "(&(uid=bob)(!(entryDN=%s)))")):
+            c.add(name, clear, searching('name_attribute = "mail"').replace(FILTER, found),
+                  'bind_as = "%u"')
         c.add("name", clear, searching(own), 'bind_as = "%u"')
         c.add("ldaps", secure, searching(ca))
         c.add("ldaps-name", f"ldaps://localhost:{d.port_tls}", searching(ca))
@@ -218,7 +223,8 @@ def chain(s):
 
 @test("C8: an address of senders_attribute may be used, a foreign one may not")
 def senders(s):
-    for way, user in (("search", "alice"), ("dn-own", "alice@example.com")):
+    for way, user in (("search", "alice"), ("dn-own", "alice@example.com"),
+                      ("dn-service", "ALICE")):
         for sender, want in (("alice@example.com", 250), ("sales@example.com", 250),
                              ("SALES@example.com", 250), ("bob@example.com", 550)):
             with smtpc.Client(s.ldap.port[way], tls=True) as c:
@@ -242,6 +248,40 @@ def by_name(s):
     # no DN at all: OpenLDAP says invalid DN syntax, which is no word about the user
     auth(s, "name", "alice@example.com", "correct_horse", 454)
     auth(s, "name", alice, "wrong", 535)
+    # the filter finds the entry that was logged in, and the entry says who it is
+    auth(s, "name-found", alice, "correct_horse", 235)
+    equal(last_auth(s, listener="name-found", verdict="ok")["principal"], "alice@example.com")
+    # the filter finds bob, whose name and addresses are not for who knows alice's password
+    auth(s, "name-other", alice, "correct_horse", 535)
+    last_auth(s, listener="name-other", verdict="perm",
+              reason="the filter finds an entry that has another password")
+
+
+@test("S43: name_attribute says who it is; several names only with the one that was given")
+def names(s):
+    for login, want in (("alice", "alice@example.com"), ("ALICE@EXAMPLE.COM", "alice@example.com"),
+                        ("multi.first@example.com", "multi.first@example.com"),
+                        ("Multi.Second@example.com", "multi.second@example.com"),
+                        ("nomail", "nomail@example.com")):
+        password = "correct_horse" if "alice" in login.lower() else login.split(".")[0].lower()
+        auth(s, "search", login, password.split("@")[0], 235)
+        equal(s.events(event="auth", listener="search", verdict="ok")[-1]["principal"], want)
+    auth(s, "search", "multi", "multi", 454)
+    wait_for(lambda: [r for r in s.events(event="backend", backend="search", state="misconfigured")
+                      if "several values" in r["text"]], "the misconfiguration")
+
+
+@test("P3: an unknown user lasts as long as a wrong password")
+def timing(s):
+    def median(user):
+        times = []
+        for _ in range(7):
+            start = time.monotonic()
+            auth(s, "search", user, "wrong", 535)
+            times.append(time.monotonic() - start)
+        return sorted(times)[3]
+    a, b = median("bob"), median("nobody")
+    ok(abs(a - b) < patience(0.025), f"{a * 1000:.1f} and {b * 1000:.1f} ms")
 
 
 @test("S17: ldaps and StartTLS with the right CA, and never with a wrong one")

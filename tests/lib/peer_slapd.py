@@ -94,6 +94,8 @@ PEOPLE = {
                                "proxyAddresses: sip:alice@example.com"),
     "bob": ("battery staple", "mail: bob@example.com"),
     "al*(i)": ("star", "mail: star@example.com"),
+    "nomail": ("nomail", "description: x"),
+    "multi": ("multi", "mail: multi.first@example.com\nmail: multi.second@example.com"),
     "twin1": ("twin", "mail: twin@example.com"),
     "twin2": ("twin", "mail: twin@example.com"),
     "comma, \\+#\"<>;=": ("comma", "mail: comma@example.com"),
