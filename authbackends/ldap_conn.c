@@ -6,9 +6,9 @@
  */
 #include "authbackends/ldap_conn.h"
 
-#include "authbackends/auth_worker.h"
 #include "authbackends/ldap_wire.h"
 #include "base/str.h"
+#include "base/stream.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@
 
 struct ldap_conn {
 	LDAP *ld;
-	struct ldap_wire *wire;
+	struct ldap_wire wire;
 	int64_t request_ms;
 	struct ldap_conn_mark mark;
 };
@@ -86,10 +86,10 @@ no_answer(struct ldap_reply *r, int code, const char *why)
 static void
 begin(struct ldap_conn *c, const struct ldap_ask *a, struct ldap_reply *r)
 {
-	int64_t until = auth_clock_ms() + c->request_ms;
+	int64_t until = stream_clock_ms() + c->request_ms;
 
-	c->wire->deadline_ms = until < a->deadline_ms ? until : a->deadline_ms;
-	c->wire->budget = ANSWER_MAX;
+	c->wire.s.deadline_ms = until < a->deadline_ms ? until : a->deadline_ms;
+	c->wire.budget = ANSWER_MAX;
 	memset(r, 0, sizeof(*r));
 	r->code = LDAP_OTHER; /* until it is known */
 	r->policy = LDAP_POLICY_NONE;
@@ -109,7 +109,7 @@ receive(struct ldap_conn *c, int sent, int id, struct ldap_reply *r)
 		no_answer(r, sent, NULL);
 		return NULL;
 	}
-	left = c->wire->deadline_ms - auth_clock_ms();
+	left = c->wire.s.deadline_ms - stream_clock_ms();
 	if (left < 0)
 		left = 0;
 	tv.tv_sec = left / 1000;
@@ -120,9 +120,10 @@ receive(struct ldap_conn *c, int sent, int id, struct ldap_reply *r)
 	if (got == -1)
 		(void)ldap_get_option(c->ld, LDAP_OPT_RESULT_CODE, &code);
 	no_answer(r, code,
-	    c->wire->budget == 0 ? "the answer is too large"
-	    : code == LDAP_TIMEOUT || auth_clock_ms() >= c->wire->deadline_ms ? "no answer in time"
-									      : NULL);
+	    c->wire.budget == 0 ? "the answer is too large"
+	    : code == LDAP_TIMEOUT || stream_clock_ms() >= c->wire.s.deadline_ms
+		? "no answer in time"
+		: NULL);
 	ldap_msgfree(m);
 	return NULL;
 }
@@ -173,7 +174,7 @@ ldap_conn_bind(struct ldap_conn *c, struct ldap_ask *a, const char *name,
 {
 	struct berval cred = {password->len, password->data};
 	LDAPControl *policy = NULL, *controls[2] = {NULL, NULL};
-	int64_t start = auth_clock_ms();
+	int64_t start = stream_clock_ms();
 	LDAPMessage *m;
 	int id = -1, rc;
 
@@ -194,7 +195,7 @@ ldap_conn_bind(struct ldap_conn *c, struct ldap_ask *a, const char *name,
 	else
 		ldap_msgfree(m); /* an answer to something else is none */
 	ldap_ask_say(a, "bind as %s: %d %s%s%s, %d ms", name, r->code, ldap_err2string(r->code),
-	    r->text[0] != '\0' ? ": " : "", r->text, (int)(auth_clock_ms() - start));
+	    r->text[0] != '\0' ? ": " : "", r->text, (int)(stream_clock_ms() - start));
 	if (r->policy >= 0)
 		ldap_ask_say(a, "password policy: %s",
 		    ldap_passwordpolicy_err2txt((LDAPPasswordPolicyError)r->policy));
@@ -256,10 +257,10 @@ say_found(struct ldap_ask *a, const struct ldap_find *f, const struct ldap_entry
 	if (r->code != LDAP_SUCCESS)
 		ldap_ask_say(a, "search %s below %s: %d %s%s%s, %d ms", f->filter, f->base, r->code,
 		    ldap_err2string(r->code), r->text[0] != '\0' ? ": " : "", r->text,
-		    (int)(auth_clock_ms() - start));
+		    (int)(stream_clock_ms() - start));
 	else
 		ldap_ask_say(a, "search %s below %s: %s, %d ms", f->filter, f->base, found,
-		    (int)(auth_clock_ms() - start));
+		    (int)(stream_clock_ms() - start));
 }
 
 int
@@ -267,7 +268,7 @@ ldap_conn_find(struct ldap_conn *c, struct ldap_ask *a, const struct ldap_find *
     struct ldap_entry *e, struct ldap_reply *r)
 {
 	char none[] = LDAP_NO_ATTRS, *attrs[3] = {NULL, NULL, NULL}, *copy[2] = {NULL, NULL};
-	int64_t start = auth_clock_ms();
+	int64_t start = stream_clock_ms();
 	struct timeval tv = {.tv_sec = 1 + c->request_ms / 1000};
 	LDAPMessage *m, *entry;
 	size_t n = 0, i;
@@ -317,7 +318,7 @@ set_options(struct ldap_conn *c)
 	    ldap_get_option(c->ld, LDAP_OPT_SOCKBUF, &sb) != LDAP_OPT_SUCCESS || sb == NULL ||
 	    ber_sockbuf_ctrl(sb, LBER_SB_OPT_SET_MAX_INCOMING, &most) != 1)
 		return -1;
-	return ber_sockbuf_add_io(sb, &ldap_wire_io, LBER_SBIOD_LEVEL_PROVIDER, c->wire);
+	return ber_sockbuf_add_io(sb, &ldap_wire_io, LBER_SBIOD_LEVEL_PROVIDER, &c->wire);
 }
 
 static int
@@ -328,8 +329,8 @@ start_tls(struct ldap_conn *c, const struct ldap_ask *a, int64_t until, char *er
 	int id = -1, rc;
 
 	begin(c, a, &r);
-	if (c->wire->deadline_ms > until)
-		c->wire->deadline_ms = until;
+	if (c->wire.s.deadline_ms > until)
+		c->wire.s.deadline_ms = until;
 	rc = ldap_extended_operation(c->ld, LDAP_EXOP_START_TLS, NULL, NULL, NULL, &id);
 	m = receive(c, rc, id, &r);
 	if (m != NULL)
@@ -344,7 +345,7 @@ start_tls(struct ldap_conn *c, const struct ldap_ask *a, int64_t until, char *er
 struct ldap_conn *
 ldap_conn_open(const struct ldap_server *s, struct ldap_ask *a)
 {
-	int64_t start = auth_clock_ms(), until = start + s->connect_ms;
+	int64_t start = stream_clock_ms(), until = start + s->connect_ms;
 	struct ldap_conn *c = xcallocarray(1, sizeof(*c));
 	bool tls = s->uri.tls;
 
@@ -352,10 +353,11 @@ ldap_conn_open(const struct ldap_server *s, struct ldap_ask *a)
 		until = a->deadline_ms;
 	c->request_ms = s->request_ms;
 	a->tls_peer[0] = a->why[0] = '\0';
-	c->wire = ldap_wire_connect(&s->uri, until, a->why, sizeof(a->why));
-	if (c->wire == NULL)
+	if (ldap_wire_connect(&c->wire, &s->uri, until) == -1) {
+		(void)str_copy(a->why, sizeof(a->why), c->wire.s.error);
 		goto fail;
-	if (ldap_init_fd(c->wire->fd, LDAP_PROTO_EXT, NULL, &c->ld) != LDAP_SUCCESS ||
+	}
+	if (ldap_init_fd(c->wire.s.fd, LDAP_PROTO_EXT, NULL, &c->ld) != LDAP_SUCCESS ||
 	    set_options(c) == -1) {
 		(void)str_copy(a->why, sizeof(a->why), "libldap cannot use the connection");
 		goto fail;
@@ -365,15 +367,17 @@ ldap_conn_open(const struct ldap_server *s, struct ldap_ask *a)
 			goto fail;
 		tls = true;
 	}
-	c->wire->deadline_ms = until;
-	if (tls && ldap_wire_tls(c->wire, s->ctx, s->uri.host, a->why, sizeof(a->why)) == -1)
+	c->wire.s.deadline_ms = until;
+	if (tls && ldap_wire_tls(&c->wire, s->ctx, s->uri.host) == -1) {
+		(void)str_copy(a->why, sizeof(a->why), c->wire.s.error);
 		goto fail;
-	(void)str_copy(a->tls_peer, sizeof(a->tls_peer), c->wire->peer);
+	}
+	(void)str_copy(a->tls_peer, sizeof(a->tls_peer), c->wire.peer);
 	ldap_ask_say(a, "connected to %s%s%s, %d ms", s->text, tls ? ", " : " in clear",
-	    c->wire->peer, (int)(auth_clock_ms() - start));
+	    c->wire.peer, (int)(stream_clock_ms() - start));
 	return c;
 fail:
-	ldap_ask_say(a, "%s: %s, %d ms", s->text, a->why, (int)(auth_clock_ms() - start));
+	ldap_ask_say(a, "%s: %s, %d ms", s->text, a->why, (int)(stream_clock_ms() - start));
 	ldap_conn_close(c);
 	return NULL;
 }
@@ -383,24 +387,23 @@ ldap_conn_close(struct ldap_conn *c)
 {
 	if (c == NULL)
 		return;
-	if (c->wire != NULL)
-		c->wire->deadline_ms = 0; /* nothing is sent any more */
+	c->wire.s.deadline_ms = 0; /* nothing is sent any more */
 	if (c->ld != NULL)
 		(void)ldap_unbind_ext(c->ld, NULL, NULL);
-	ldap_wire_free(c->wire);
+	ldap_wire_close(&c->wire);
 	free(c);
 }
 
 bool
 ldap_conn_is_stale(const struct ldap_conn *c)
 {
-	return ldap_wire_is_stale(c->wire);
+	return ldap_wire_is_stale(&c->wire);
 }
 
 const char *
 ldap_conn_peer(const struct ldap_conn *c)
 {
-	return c->wire->peer;
+	return c->wire.peer;
 }
 
 struct ldap_conn_mark *

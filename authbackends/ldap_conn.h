@@ -16,7 +16,7 @@
 
 /* One question to a directory, over one or several requests. */
 struct ldap_ask {
-	int64_t deadline_ms; /* clock of auth_clock_ms() */
+	int64_t deadline_ms; /* clock of stream_clock_ms() */
 	/* each step in words for an operator's eyes, or NULL; never a password */
 	void (*say)(void *arg, const char *line);
 	void *arg;

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#define LDAP_TEXT_MAX 240u
+#define LDAP_TEXT_MAX 256u
 #define LDAP_REASON_MAX 120u
 
 /* What came of one request. */

@@ -6,7 +6,7 @@
  */
 #include "authbackends/ldap_pool.h"
 
-#include "authbackends/auth_worker.h"
+#include "base/stream.h"
 
 #include <errno.h>
 #include <string.h>
@@ -21,7 +21,7 @@ ldap_pool_init(struct ldap_pool *p, size_t max)
 	p->max = max;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* as auth_clock_ms() */
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* as stream_clock_ms() */
 	pthread_cond_init(&p->freed, &attr);
 	pthread_condattr_destroy(&attr);
 }
@@ -99,7 +99,7 @@ ldap_pool_keep(struct ldap_pool *p, struct ldap_conn *c)
 	struct ldap_conn_mark *m = ldap_conn_mark(c);
 
 	pthread_mutex_lock(&p->lock);
-	m->idle_ms = auth_clock_ms();
+	m->idle_ms = stream_clock_ms();
 	m->next = p->idle[m->use];
 	p->idle[m->use] = c;
 	pthread_cond_signal(&p->freed);

@@ -6,9 +6,9 @@
  */
 #include "authbackends/ldap_profile.h"
 
-#include "authbackends/auth_worker.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "base/stream.h"
 #include "base/tls.h"
 
 #include <errno.h>
@@ -151,7 +151,7 @@ server_failed(struct ldap_profile *p, size_t i, const char *why)
 	struct server *s = &p->servers[i];
 
 	pthread_mutex_lock(&p->lock);
-	s->shun_until_ms = auth_clock_ms() + SHUN_MS;
+	s->shun_until_ms = stream_clock_ms() + SHUN_MS;
 	s->down = true;
 	(void)str_copy(s->why, sizeof(s->why), why);
 	pthread_mutex_unlock(&p->lock);
@@ -170,7 +170,7 @@ server_answered(struct ldap_profile *p, size_t i)
 static size_t
 server_next(struct ldap_profile *p, uint32_t tried)
 {
-	int64_t now = auth_clock_ms();
+	int64_t now = stream_clock_ms();
 	size_t i, found = SIZE_MAX;
 
 	pthread_mutex_lock(&p->lock);
@@ -188,7 +188,7 @@ server_next(struct ldap_profile *p, uint32_t tried)
 void
 ldap_profile_tick(struct ldap_profile *p)
 {
-	ldap_pool_drop_older(&p->pool, auth_clock_ms() - IDLE_MAX_MS);
+	ldap_pool_drop_older(&p->pool, stream_clock_ms() - IDLE_MAX_MS);
 }
 
 /* ---- questions ------------------------------------------------------------------------------- */
@@ -217,7 +217,7 @@ open_next(struct ldap_profile *p, enum ldap_use use, struct ldap_ask *a, uint32_
 	struct ldap_conn *c;
 	size_t i;
 
-	while (auth_clock_ms() < a->deadline_ms && (i = server_next(p, *tried)) != SIZE_MAX) {
+	while (stream_clock_ms() < a->deadline_ms && (i = server_next(p, *tried)) != SIZE_MAX) {
 		*tried |= 1u << i;
 		r->code = LDAP_SERVER_DOWN;
 		c = ldap_conn_open(&p->servers[i].s, a);
@@ -273,7 +273,7 @@ ldap_profile_run(struct ldap_profile *p, enum ldap_use use, struct ldap_ask *a, 
 			continue; /* it had died: once more with a new one */
 		server_failed(p, server, ldap_err2string(code));
 		tried |= 1u << server;
-		if (auth_clock_ms() >= a->deadline_ms)
+		if (stream_clock_ms() >= a->deadline_ms)
 			break;
 	}
 	return worked;
@@ -350,7 +350,7 @@ ldap_profile_next_notice(struct ldap_profile *p, struct ldap_notice *n)
 	bool found;
 
 	pthread_mutex_lock(&p->lock);
-	found = next_misconfiguration(p, auth_clock_ms(), n) || next_change(p, n);
+	found = next_misconfiguration(p, stream_clock_ms(), n) || next_change(p, n);
 	pthread_mutex_unlock(&p->lock);
 	return found;
 }

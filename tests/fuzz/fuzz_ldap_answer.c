@@ -4,10 +4,10 @@
  * the deadline. First octet: which of the two. The server is this thread: connections
  * wait in the backlog, and the whole answer is there before it is asked for.
  */
-#include "authbackends/auth_worker.h"
 #include "authbackends/ldap_conn.h"
 #include "base/net.h"
 #include "base/str.h"
+#include "base/stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +91,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (listener == -1)
 		start();
 	struct ldap_ask ask = {
-	    .deadline_ms = auth_clock_ms() + 5000, .say = drop_line, .arg = &said};
+	    .deadline_ms = stream_clock_ms() + 5000, .say = drop_line, .arg = &said};
 	c = ldap_conn_open(&server, &ask);
 	if (c == NULL)
 		abort();

@@ -4,7 +4,6 @@
  * kept and used again, another server when one is dead, and no wait beyond the deadline.
  * The server is a thread that says yes to each bind.
  */
-#include "authbackends/auth_worker.h"
 #include "authbackends/ldap_profile.h"
 #include "authbackends/ldap_wire.h"
 #include "base/net.h"
@@ -190,7 +189,7 @@ bind_work(struct ldap_conn *c, struct ldap_ask *a, void *arg)
 static int
 bind_once(struct ldap_profile *p, int64_t ms)
 {
-	struct ldap_ask a = {.deadline_ms = auth_clock_ms() + ms};
+	struct ldap_ask a = {.deadline_ms = stream_clock_ms() + ms};
 	struct ldap_reply r, none;
 
 	if (!ldap_profile_run(p, LDAP_AS_USER, &a, bind_work, &r, &none))
@@ -268,11 +267,11 @@ test_failover(void **state)
 	struct server *mute = server_start(true, false), *good = server_start(false, false);
 	struct ldap_profile *p = profile(mute, good, 4);
 	struct ldap_notice n;
-	int64_t start = auth_clock_ms(), first;
+	int64_t start = stream_clock_ms(), first;
 
 	(void)state;
 	assert_int_equal(bind_once(p, 10000), 0);
-	first = auth_clock_ms() - start;
+	first = stream_clock_ms() - start;
 	assert_true(first >= 300); /* waited for the mute one */
 	assert_true(ldap_profile_next_notice(p, &n));
 	assert_string_equal(n.state, "down");
@@ -290,11 +289,11 @@ test_deadline(void **state)
 {
 	struct server *mute = server_start(true, false);
 	struct ldap_profile *p = profile(mute, NULL, 1);
-	int64_t start = auth_clock_ms();
+	int64_t start = stream_clock_ms();
 
 	(void)state;
 	assert_int_equal(bind_once(p, 200), LDAP_TIMEOUT);
-	assert_in_range(auth_clock_ms() - start, 150, 20000);
+	assert_in_range(stream_clock_ms() - start, 150, 20000);
 	ldap_profile_close(p);
 	server_stop(mute);
 }
@@ -312,13 +311,13 @@ test_full(void **state)
 {
 	struct server *s = server_start(false, false);
 	struct ldap_profile *p = profile(s, NULL, 1);
-	struct ldap_ask a = {.deadline_ms = auth_clock_ms() + 10000};
+	struct ldap_ask a = {.deadline_ms = stream_clock_ms() + 10000};
 	struct ldap_reply none;
-	int64_t start = auth_clock_ms();
+	int64_t start = stream_clock_ms();
 
 	(void)state;
 	assert_true(ldap_profile_run(p, LDAP_AS_SERVICE, &a, hold_work, p, &none));
-	assert_true(auth_clock_ms() - start >= 100);
+	assert_true(stream_clock_ms() - start >= 100);
 	/* the kept one of another use gives way */
 	assert_int_equal(bind_once(p, 10000), 0);
 	assert_int_equal(counted(s, &s->accepted), 2);
@@ -375,7 +374,7 @@ static void
 test_wiped(void **state)
 {
 	char request[] = "a request with a secret";
-	struct ldap_wire w = {.deadline_ms = auth_clock_ms() + 10000};
+	struct ldap_wire w = {.s = STREAM_INIT};
 	Sockbuf_IO_Desc d = {.sbiod_pvt = &w};
 	size_t n = sizeof(request), i;
 	char got[sizeof(request)];
@@ -383,7 +382,8 @@ test_wiped(void **state)
 
 	(void)state;
 	assert_int_equal(net_socketpair(fds), 0);
-	w.fd = fds[0];
+	w.s.fd = fds[0];
+	w.s.deadline_ms = stream_clock_ms() + 10000;
 	assert_int_equal(ldap_wire_io.sbi_write(&d, request, n), n);
 	assert_int_equal(recv(fds[1], got, sizeof(got), 0), n);
 	assert_string_equal(got, "a request with a secret");
@@ -395,7 +395,7 @@ test_wiped(void **state)
 	assert_int_equal(ldap_wire_io.sbi_read(&d, got, n), 5);
 	assert_int_equal(ldap_wire_io.sbi_read(&d, got, n), -1);
 	w.budget = 100;
-	w.deadline_ms = 0;
+	w.s.deadline_ms = 0;
 	assert_int_equal(ldap_wire_io.sbi_read(&d, got, n), -1);
 	assert_int_equal(errno, ETIMEDOUT);
 	assert_int_equal(ldap_wire_io.sbi_write(&d, got, n), -1);
