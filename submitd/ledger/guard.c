@@ -158,8 +158,22 @@ pending_find(const struct guard_row *r, uint64_t guess)
 	return NULL;
 }
 
+/* No further guess may be made here just now. */
+static bool
+is_full(const struct guard *g, const struct guard_row *r, int64_t now)
+{
+	uint32_t young = 0;
+
+	for (uint32_t i = 0; i < r->n_pending; i++) {
+		int64_t age = now - r->pending[i].since_ms;
+
+		young += age >= 0 && age < GUARD_PENDING_MS;
+	}
+	return r->n_pending >= GUARD_PENDING_MAX || young >= row_room(g, r, now);
+}
+
 static void
-pending_add(struct guard_row *r, uint64_t guess)
+pending_add(struct guard_row *r, uint64_t guess, int64_t now)
 {
 	struct guard_pending *p = pending_find(r, guess);
 
@@ -171,7 +185,7 @@ pending_add(struct guard_row *r, uint64_t guess)
 		r->cap_pending = r->cap_pending == 0 ? 2 : r->cap_pending * 2;
 		r->pending = xreallocarray(r->pending, r->cap_pending, sizeof(*r->pending));
 	}
-	r->pending[r->n_pending++] = (struct guard_pending){guess, 1};
+	r->pending[r->n_pending++] = (struct guard_pending){guess, now, 1};
 }
 
 static void
@@ -285,14 +299,14 @@ guard_ask(struct guard *g, int64_t now, struct guard_query *q, struct guard_answ
 	}
 	for (i = 0; i < GUARD_KIND__MAX; i++)
 		if (rows[i] != NULL && pending_find(rows[i], q->guess) == NULL &&
-		    rows[i]->n_pending >= row_room(g, rows[i], now)) {
+		    is_full(g, rows[i], now)) {
 			a->verdict = GUARD_BUSY;
 			a->kind = (enum guard_kind)i;
 			return;
 		}
 	for (i = 0; i < GUARD_KIND__MAX; i++)
 		if ((kinds & KIND_BIT(i)) != 0)
-			pending_add(guard_row_get(g, now, &q->key[i]), q->guess);
+			pending_add(guard_row_get(g, now, &q->key[i]), q->guess, now);
 	q->reserved = kinds;
 	g->stats.go++;
 }

@@ -22,7 +22,8 @@
  *
  * What is counted is guesses: the same wrong password for the same user counts once a
  * day and key, so devices that try an old password for ever stay what they are, a
- * nuisance. Guesses that are under way count as failures until they are decided.
+ * nuisance. Guesses that are under way count as failures until they are decided, but not
+ * longer than GUARD_PENDING_MS, so that a slow backend holds up only those who need it.
  */
 enum guard_kind {
 	GUARD_ADDRESS = 0,
@@ -48,6 +49,7 @@ struct guard_window {
 
 struct guard_pending {
 	uint64_t guess;
+	int64_t since_ms;
 	uint32_t refs;
 };
 
@@ -72,6 +74,8 @@ TAILQ_HEAD(guard_rows, guard_row);
 #define GUARD_ROWS_MAX 65536u
 #define GUARD_PAIRS_MAX 131072u
 #define GUARD_REPEAT_MS INT64_C(86400000)
+#define GUARD_PENDING_MS 1000
+#define GUARD_PENDING_MAX 256u /* guesses under way of one key */
 
 struct guard_options {
 	struct conf_rates rates[GUARD_KIND__MAX]; /* pairs have those of users */

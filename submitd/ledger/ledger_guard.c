@@ -21,6 +21,7 @@
 #define HELD_MAX 60000u   /* attempts under way; above AUTH_SESSIONS_MAX of auth */
 #define WAITING_MAX 1024u /* of them in line behind guesses that are under way */
 #define LINE_MS 10        /* the line is looked at so often at most: it may be long */
+#define LINE_OLD_MS 200   /* and at least so often: what takes long holds up nobody */
 #define IN_LINE_MS 5000   /* then GUARD_BUSY; auth waits a little longer */
 
 /* An attempt: in line (waiting), or let go and to be followed by a note. */
@@ -40,7 +41,7 @@ static LIST_HEAD(, held) held[BUCKETS];
 static TAILQ_HEAD(, held) line = TAILQ_HEAD_INITIALIZER(line);
 static size_t n_held, n_waiting;
 static struct ev_timer tick_timer, line_timer;
-static bool failing;
+static bool failing, line_is_soon;
 static uint64_t n_asked, n_busy;
 
 /* ---- the log --------------------------------------------------------------------------------- */
@@ -137,6 +138,7 @@ move_line(void *arg)
 	struct held *h, *next;
 
 	(void)arg;
+	line_is_soon = false;
 	TAILQ_FOREACH_SAFE (h, &line, line, next) {
 		guard_ask(guard, now, &h->q, &a);
 		if (a.verdict == GUARD_BUSY && ev_now_ms() - h->since_ms < IN_LINE_MS)
@@ -146,13 +148,16 @@ move_line(void *arg)
 		if (a.verdict != GUARD_GO)
 			held_free(h);
 	}
+	if (n_waiting != 0)
+		ev_timer_set(&line_timer, LINE_OLD_MS, move_line, NULL);
 }
 
 static void
 move_line_soon(void)
 {
-	if (n_waiting != 0 && !ev_timer_pending(&line_timer))
+	if (n_waiting != 0 && (!ev_timer_pending(&line_timer) || !line_is_soon))
 		ev_timer_set(&line_timer, LINE_MS, move_line, NULL);
+	line_is_soon = n_waiting != 0;
 }
 
 int
@@ -191,6 +196,8 @@ ledger_guard_on_ask(struct ipc_peer *p, struct ipc_in *in)
 	h->waiting = true;
 	TAILQ_INSERT_TAIL(&line, h, line);
 	n_waiting++;
+	if (!ev_timer_pending(&line_timer))
+		ev_timer_set(&line_timer, LINE_OLD_MS, move_line, NULL);
 	return 0;
 }
 
@@ -258,8 +265,6 @@ on_tick(void *arg)
 	(void)arg;
 	ev_timer_set(&tick_timer, TICK_MS, on_tick, NULL);
 	guard_tick(guard, ev_wall_ms());
-	if (n_waiting != 0)
-		move_line(NULL);
 	flush();
 }
 

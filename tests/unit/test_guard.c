@@ -229,6 +229,30 @@ test_under_way(void **state)
 	assert_int_equal(a.verdict, GUARD_LOCKED);
 }
 
+/* A backend that hangs holds up only those who need it, and does not open the door. */
+static void
+test_hanging(void **state)
+{
+	struct guard_query q[2000];
+	struct guard_answer a;
+	unsigned go = 0, i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(q); i++, now += 10) {
+		q[i] = query("192.0.2.1", "", 0);
+		guard_ask(g, now, &q[i], &a);
+		go += a.verdict == GUARD_GO;
+		if (i == 99)
+			assert_int_equal(go, 5);
+	}
+	assert_in_range(go, 95, 105); /* five a second */
+	for (i = 0; i < ARRAY_LEN(q) && guard_stats(g)->lockouts == 0; i++)
+		if (q[i].reserved != 0)
+			guard_note(g, now, &q[i], GUARD_FAILURE, span_of(""));
+	assert_verdict("192.0.2.1", "b@x", GUARD_LOCKED);
+	assert_verdict("192.0.2.2", "b@x", GUARD_GO);
+}
+
 /* A service with one password and many connections waits for nobody. */
 static void
 test_same_password(void **state)
@@ -336,6 +360,7 @@ main(void)
 	    T(test_repeats),
 	    T(test_rules),
 	    T(test_under_way),
+	    T(test_hanging),
 	    T(test_same_password),
 	    T(test_clock),
 	    T(test_bounds),
