@@ -7,6 +7,7 @@
 #include "authbackends/auth_test.h"
 
 #include "authbackends/auth_flow.h"
+#include "authbackends/auth_guard.h"
 #include "authbackends/auth_session.h"
 #include "authbackends/auth_setup.h"
 #include "authbackends/sasl_precheck.h"
@@ -30,6 +31,9 @@ struct auth_test {
 	const struct conf *conf;
 	const struct conf_listener *listener;
 	struct net_addr client;
+	struct auth_guard
+	    guard; /* A7: asked, so that a lock-out is seen, and never told anything */
+	enum auth_guard_answer guarded;
 	struct auth_run run;
 	size_t shown; /* backends of the chain that have a row */
 };
@@ -88,6 +92,7 @@ test_free(struct auth_test *t)
 {
 	LIST_REMOVE(t, link);
 	n_tests--;
+	auth_guard_clear(&t->guard);
 	auth_run_clear(&t->run);
 	free(t);
 }
@@ -272,7 +277,11 @@ test_on_answer(struct auth_run *r, void *arg)
 		p.esc = "5.7.8";
 		p.text = POLICY_AUTH_FAILED;
 	}
+	if (t->guarded != AUTH_GUARD_GO) /* no backend would have been asked */
+		p = (struct test_reply){
+		    .code = 454, .esc = "4.7.0", .text = AUTH_TEXT_TEMP, .reason = t->guard.reason};
 	begin_result(t, &out, &p);
+	add_str(&out, "guard", t->guarded == AUTH_GUARD_GO ? "lets through" : "refuses");
 	add_str(&out, "decided_by", r->source == NULL ? "" : r->source->title);
 	buf_addf(
 	    &out, ",\"name_known\":%s,\"ms\":%" PRId64, r->user_known ? "true" : "false", r->ms);
@@ -402,12 +411,29 @@ prepare(char login[AUTH_NAME_MAX + 1], struct secret *password)
 	return why;
 }
 
+/* The brake is looked at and passed: an operator wants to see the rest too. */
+static void
+test_on_guard(enum auth_guard_answer answer, void *arg)
+{
+	struct auth_test *t = arg;
+
+	t->guarded = answer;
+	auth_guard_note(&t->guard, GUARD_NONE, ""); /* it was no login */
+	t->run.check.client = t->client;
+	t->run.check.want_trace = true;
+	t->run.on_step = test_on_step;
+	t->run.fn = test_on_answer;
+	t->run.arg = t;
+	auth_run_start(&t->run);
+}
+
 int
 auth_test_start(const struct conf *c, struct ipc_peer *control, const struct ipc_auth_test *m)
 {
 	const char *why = check_question(m);
 	const struct conf_listener *l = NULL;
 	struct auth_test *t;
+	struct span guess;
 	char login[AUTH_NAME_MAX + 1];
 
 	if (why == NULL)
@@ -437,12 +463,10 @@ auth_test_start(const struct conf *c, struct ipc_peer *control, const struct ipc
 		test_free(t);
 		return 0;
 	}
-	t->run.check.client = m->client;
-	t->run.check.want_trace = true;
-	t->run.on_step = test_on_step;
-	t->run.fn = test_on_answer;
-	t->run.arg = t;
-	auth_run_start(&t->run);
+	guess = (struct span){t->run.check.password.data, t->run.check.password.len};
+	auth_guard_ask(&t->guard, c, &t->client,
+	    t->run.check.address[0] != '\0' ? t->run.check.address : t->run.check.login, &guess,
+	    test_on_guard, t);
 	return 0;
 }
 

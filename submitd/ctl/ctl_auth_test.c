@@ -103,6 +103,8 @@ print_result(const json_t *row)
 	line("ou", ctl_text(row, "ou"));
 	json_array_foreach(json_object_get(row, "own"), i, own)
 	    line(i == 0 ? "own" : "", json_string_value(own));
+	if (strcmp(ctl_text(row, "guard"), "refuses") == 0)
+		line("auth_guard", "refuses this client before any backend is asked");
 	line("decided by", ctl_text(row, "decided_by"));
 	line("verdict", ctl_text(row, "verdict"));
 	line("reason", ctl_text(row, "reason"));

@@ -146,6 +146,26 @@ def tester_traces(s):
     ok(secret not in s.log() + "".join(audit), "the password was written")
 
 
+@test("C2, A7: auth-test sees a lock-out, goes on behind it, and adds nothing to it")
+def tester_locked(_):
+    guard = 'auth_guard { per_address = {"2/1m"}  fail_delay = "0s"  tarpit = "0s" }'
+    with Web({}) as web, service(http("web", web), auth_guard=guard) as s:
+        for _ in range(5):              # no logins
+            equal(ask(s, USER, "mistaken")[1][-1]["code"], 535)
+        status, rows = ask(s, USER, PASSWORD)
+        equal((status, rows[-1]["guard"], rows[-1]["code"]), (0, "lets through", 235))
+        for word in ("mistaken1", "mistaken2"):
+            equal(login(s, USER, word)[0], 535)
+        equal(login(s, USER, PASSWORD)[0], 454)
+        status, rows = ask(s, USER, PASSWORD)
+        equal((status, rows[0]["verdict"]), (1, "accept"))
+        equal((rows[-1]["guard"], rows[-1]["code"]), ("refuses", 454))
+        status, rows = ask(s, USER, PASSWORD, "--ip", "192.0.2.77")
+        equal((status, rows[-1]["guard"]), (0, "lets through"))
+        text = s.run_ctl("auth-test", "--password-stdin", USER, text=PASSWORD + "\n").stdout
+        ok("auth_guard" in text and "454 4.7.0" in text, text)
+
+
 @test("C2: auth-test takes no password as an argument, and none that AUTH would not take")
 def tester_usage(s):
     for args, text in ((("--password-stdin", USER, PASSWORD), PASSWORD), ((USER,), PASSWORD),

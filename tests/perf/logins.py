@@ -27,8 +27,8 @@ def crypt_hash(setting):
 def session(server, n, port, auth, user=USER, connections=20):
     """Sessions without mail: CPU microseconds of each, and what the generator saw."""
     before = server.cpu()
-    r = server.load("--logins", port=port, connections=connections, threads=1, messages=n, auth=auth,
-                    user=user, password=PASSWORD, timeout=60)
+    r = server.load("--logins", port=port, connections=connections, threads=1, messages=n,
+                    auth=auth, user=user, password=PASSWORD, timeout=60)
     done = max(r["ok"], 1)
     return {"us": (server.cpu() - before) * 1e6 / done, "per_s": r["per_s"], "ok": r["ok"],
             "p50": r["login_ms"]["p50"], "p99": r["login_ms"]["p99"]}
