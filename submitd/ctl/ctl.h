@@ -38,6 +38,7 @@ void ctl_print_help(const struct ctl_command *);
 
 int ctl_queue(struct ctl *, int argc, char **argv);
 int ctl_history(struct ctl *, int argc, char **argv);
+int ctl_audit(struct ctl *, int argc, char **argv);
 int ctl_log(struct ctl *, int argc, char **argv);
 int ctl_stats(struct ctl *, int argc, char **argv);
 int ctl_state(struct ctl *, int argc, char **argv);

@@ -34,6 +34,23 @@ static const struct ctl_command commands[] = {
 	"  --file FILE              search this file (\"-\": standard input) instead of the\n"
 	"                           configured ones and their rotated .1, .2, …\n"
 	"  --limit N                show the newest N messages that match (default 20)\n"},
+    {"audit", ctl_audit,
+	"verify [--pub FILE] [--checkpoint SEQ:HASH:SIG] [--checkpoints LOG] [FILE ...]\n"
+	"search [--user U] [--ip A] [--kind K] [--mid ID] [--since T] [--until T] [--failed]\n"
+	"       [--limit N] [--file FILE] [TEXT]\n"
+	"user U [--since T] [--until T] [--file FILE] [--csv]\n"
+	"report [--since T] [--until T] [--file FILE] [--csv]\n"
+	"tail [-f] [-n N] [FILE]",
+	"the audit record: verify, search, report",
+	"  FILE                     instead of the configured one and its rotated ones;\n"
+	"                           \"-\" is standard input\n"
+	"  --pub FILE               the public key; FILE.pub beside the record by default\n"
+	"  --checkpoint, --checkpoints\n"
+	"                           checkpoints that left the machine: one, or a log with them\n"
+	"  --since T --until T      an age (30d) or a time in UTC (2026-11-25T12:00)\n"
+	"  --failed                 what was refused, and what is missing\n"
+	"  --csv                    for a spreadsheet\n"
+	"  -f                       go on as records are written\n"},
     {"explain", ctl_explain,
 	"[--listener L] [--ip A] [--auth USER [--own A]...] [--helo H]\n"
 	"[--tls VERSION | --no-tls]\n"

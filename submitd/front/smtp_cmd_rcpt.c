@@ -22,6 +22,7 @@ rcpt_refused(struct smtp_session *s, const struct addr *to, const struct policy_
 
 	status_esc(&r->status, esc);
 	smtp_log_refused(s, &refusal);
+	front_audit_relay(s, to, r);
 	smtp_reply_status(s, &r->status);
 }
 

@@ -126,6 +126,10 @@ struct refusal {
 	const struct uuid *mid;
 };
 void smtp_log_refused(const struct smtp_session *, const struct refusal *);
+/* A recipient was refused: a record when it was for a relay rule (front_audit.c). */
+struct policy_result;
+void front_audit_relay(
+    const struct smtp_session *, const struct addr *to, const struct policy_result *);
 
 /* ---- commands: arg is what follows the verb, without white space at both ends ---- */
 typedef enum cmd_result smtp_cmd_fn(struct smtp_session *, struct span arg);

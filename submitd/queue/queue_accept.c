@@ -7,6 +7,7 @@
  */
 #include "base/log.h"
 #include "base/str.h"
+#include "queue/queue_audit.h"
 #include "queue/queue_internal.h"
 
 #include <stdlib.h>

@@ -6,10 +6,11 @@
  * is there is sent again. Must never let a message in without its row, and never keep
  * mail waiting for the ledger.
  */
+#include "queue/queue_audit.h"
+
 #include "base/log.h"
 #include "base/str.h"
 #include "ipc/audit_outbox.h"
-#include "queue/queue_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,22 @@
 #define LOAD_ROWS 64u  /* read from the spool at once */
 #define OUTBOX_BYTES (16u << 20)
 #define WINDOW_BYTES (8u << 20)
+
+/* Acceptance records of one commit; made by the commit thread. */
+struct qop_audit {
+	struct qop op;
+	struct store_audit row;
+};
+struct qop_audit_load {
+	struct qop op;
+	uint64_t after;
+	struct store_audit *rows;
+	unsigned n;
+};
+struct qop_audit_forget {
+	struct qop op;
+	uint64_t upto, bytes;
+};
 
 /* ---- commit thread --------------------------------------------------------------------------- */
 

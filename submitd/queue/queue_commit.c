@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "queue/queue_audit.h"
 #include "queue/queue_internal.h"
 
 #include <errno.h>

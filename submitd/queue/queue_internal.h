@@ -348,22 +348,6 @@ struct qop_scan {
 	int64_t next;
 };
 
-/* Acceptance records of one commit; made by the commit thread. */
-struct qop_audit {
-	struct qop op;
-	struct store_audit row;
-};
-struct qop_audit_load {
-	struct qop op;
-	uint64_t after;
-	struct store_audit *rows;
-	unsigned n;
-};
-struct qop_audit_forget {
-	struct qop op;
-	uint64_t upto, bytes;
-};
-
 struct qop_move {
 	struct qop op;
 	uint64_t msg_id;
@@ -400,9 +384,6 @@ struct qcommit {
 	uint64_t audit_src, audit_n, audit_id;
 	struct qop_list audit_made;
 };
-/* A record for a message of this batch; the rest of them goes into a row. */
-int qcommit_audit_add(struct qcommit *, const struct message *);
-int qcommit_audit_end(struct qcommit *);
 /* Counts a record in or out of its segment. */
 void qcommit_segment_add(struct qcommit *, const struct body_ref *);
 void qcommit_freed(struct qcommit *, const struct store_freed *);
@@ -599,13 +580,6 @@ int qcommit_end_envelope(
     struct qcommit *, const struct store_envelope *, const struct qend *, bool *owes);
 void qowed_add(struct qowed **, size_t *n, uint64_t msg, uint32_t n_env);
 void queue_action_push(struct queue *, struct qop_action *);
-
-/* queue_audit.c */
-int queue_audit_start(struct queue *, char *err, size_t errsize);
-void queue_audit_tick(struct queue *);
-/* Does the next message get a record; FULL: it may not be taken now. */
-enum queue_audit { QUEUE_AUDIT_NO = 0, QUEUE_AUDIT_YES = 1, QUEUE_AUDIT_FULL = 2 };
-enum queue_audit queue_audit_wanted(struct queue *);
 
 /* queue_ctl.c */
 int queue_on_ctl_req(struct ipc_peer *, struct ipc_in *);

@@ -13,6 +13,7 @@ import re
 import sys
 
 table, header, page = (open(p, encoding="utf-8").read() for p in sys.argv[1:4])
+header = re.sub(r"\s*\\\n\s*", " ", header)
 WORDS = {
     m[1]: re.findall(r'"([^"]+)"', m[2])
     for m in re.finditer(r'#define CONF_ENUM_(\w+) (.*)', header)

@@ -1,0 +1,358 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: ISC
+"""The audit record: nothing acknowledged without its record, nothing twice, whatever is killed;
+rotation, reload, a full disk; and what submitctl audit finds and says."""
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+import collections
+import contextlib
+import csv
+import json
+import signal
+import subprocess
+
+import peers
+import smtpc
+from daemon import PASSWORD, USER, Service, Sink, load, patience, uuids
+from tap import equal, ok, run, test, wait_for
+
+AUDIT = 'audit { file = "@D@/audit.log"  checkpoint = "2s" }'
+
+
+@contextlib.contextmanager
+def service(audit=AUDIT, small=False):
+    with contextlib.ExitStack() as stack:
+        s = Service(start=False, blocks={"audit": audit})
+        stack.enter_context(s)
+        if small:
+            os.mkdir(s.dir + "/small")
+            r = peers.run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", s.dir + "/small")
+            if r.returncode:
+                raise peers.Skip("mount -t tmpfs: " + r.stderr.strip())
+            stack.callback(peers.run, "umount", "-l", s.dir + "/small")
+            stack.callback(s.kill_all)
+        s.sink = stack.enter_context(Sink(s.dir))
+        s.next = s.sink.port
+        s.write_conf()
+        s.start()
+        yield s
+
+
+@contextlib.contextmanager
+def fixture():
+    with service() as s:
+        yield s
+
+
+def records(s, name="audit.log"):
+    rows = []
+    with open(f"{s.dir}/{name}", "rb") as f:
+        for line in f.read().split(b"\n"):
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                pass                        # torn by a kill
+    return [r for r in rows if isinstance(r, dict)]
+
+
+def accepted(s, names=("audit.log",)):
+    """How often each message stands there: by its mid, and by the id that the load gave it."""
+    count = collections.Counter()
+    for n in names:
+        for r in records(s, n):
+            if r["kind"] == "accept":
+                count.update({r["mid"], r["message_id"].strip("<>").split("@")[0]})
+    return count
+
+
+def attempt(s):
+    c = smtpc.Client(s.port)
+    c.ehlo()
+    c.starttls()
+    c.ehlo()
+    return c
+
+
+def verify(s, *args, status=0):
+    r = s.run_ctl("audit", "verify", *args)
+    equal(r.returncode, status, r.stdout + r.stderr)
+    return r.stdout
+
+
+def kill(s, role):
+    pid = wait_for(lambda: s.roles().get(role), f"a {role} process", patience(20))[0]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: pid not in s.children(), "its end", patience(20))
+
+
+def recorded(s, mids, names=("audit.log",)):
+    missing = set(mids)
+
+    def all_there():
+        missing.difference_update(accepted(s, names))
+        return not missing
+    try:
+        wait_for(all_there, "a record of each message", patience(40), step=0.2)
+    except AssertionError:
+        lines = [x for x in s.log().split("\n") if any(m in x for m in list(missing)[:2])]
+        raise AssertionError("\n".join([f"no record of {len(missing)}:", *lines])) from None
+
+
+@test("A1 A2 A4: logins, failures, messages, refused relays and operators; all of it verifies")
+def content(s):
+    mid = smtpc.submit(s, data=smtpc.letter("audited"))
+    with attempt(s) as c:
+        equal(c.auth(USER, "wrong_secret")[0], 535)
+        equal(c.auth("my_pass_word_typed_here", "x")[0], 535)
+    with smtpc.Client(s.port25) as c:
+        c.ehlo()
+        c.cmd("MAIL FROM:<a@foreign.example>")
+        equal(c.cmd("RCPT TO:<b@foreign.example>")[0] // 100, 5)
+    s.ctl("reload")
+    recorded(s, [mid])
+    wait_for(lambda: {"begin", "checkpoint", "auth", "accept", "relay", "operator", "config"}
+             <= {r["kind"] for r in records(s)}, "all kinds of records", patience(20))
+    rows = records(s)
+    equal([r["seq"] for r in rows], list(range(1, len(rows) + 1)))
+    equal(rows[0]["kind"], "begin")
+    row = [r for r in rows if r["kind"] == "accept"][0]
+    equal((row["mid"], row["principal"], row["relay"]), (mid, USER, "relay_ou"))
+    relay = [r for r in rows if r["kind"] == "relay"][0]["data"]
+    equal((relay["from"], relay["to"]), ("a@foreign.example", "b@foreign.example"))
+    verdicts = [(r.get("login"), r["verdict"]) for r in rows if r["kind"] == "auth"]
+    ok((USER, "ok") in verdicts and (USER, "perm") in verdicts, str(verdicts))
+    equal(len({r["n"] for r in rows if r.get("src", "").startswith("auth")}), len(verdicts))
+    out = verify(s)
+    ok("every one is in its place and unchanged" in out and "not known: whether" in out, out)
+
+
+@test("A6: never a password, in the record, its key files or the log")
+def no_password(s):
+    hidden = [r for r in records(s) if r["kind"] == "auth" and "login_hash" in r]
+    equal(hidden[0]["login_length"], len("my_pass_word_typed_here"))
+    for name in sorted(os.listdir(s.dir)):
+        path = f"{s.dir}/{name}"
+        if name.startswith("users") or not os.path.isfile(path):
+            continue
+        with open(path, "rb") as f:
+            text = f.read()
+        for secret in (PASSWORD, "wrong_secret", "my_pass_word_typed_here"):
+            ok(secret.encode() not in text, f"{secret} in {name}")
+
+
+@test("A1: the same unknown name has the same hash after a restart; files are 0600")
+def names(s):
+    before = [r["login_hash"] for r in records(s) if "login_hash" in r][0]
+    s.restart()
+    with attempt(s) as c:
+        equal(c.auth("my_pass_word_typed_here", "x")[0], 535)
+    wait_for(lambda: [r["login_hash"] for r in records(s) if "login_hash" in r].count(before) == 2,
+             "the same hash", patience(20))
+    for name in ("audit.log", "audit.log.key", "audit.log.names"):
+        equal(os.stat(f"{s.dir}/{name}").st_mode & 0o777, 0o600, name)
+    equal(os.stat(f"{s.dir}/audit.log.pub").st_mode & 0o777, 0o644)
+    verify(s)
+
+
+@test("A4: changed, removed, moved and cut: found, named; checkpoints that left the machine")
+def tampering(s):
+    smtpc.submit(s)
+    s.restart()                                     # a checkpoint at the end and at the start
+    s.wait_log(event="checkpoint")
+    wait_for(lambda: len(s.events(event="checkpoint")) >= 3, "checkpoints", patience(20))
+    with open(s.dir + "/audit.log") as f:
+        lines = f.read().splitlines(keepends=True)
+    copy = s.dir + "/copy"
+    at = next(i for i, line in enumerate(lines) if '"kind":"accept"' in line)
+
+    def look(text, *args):
+        with open(copy, "w") as f:
+            f.write("".join(text))
+        return s.run_ctl("audit", "verify", "--pub", s.dir + "/audit.log.pub", *args, copy)
+
+    equal(look(lines).returncode, 0)
+    changed = [*lines]
+    changed[at] = changed[at].replace("alice@", "malice@")
+    r = look(changed)
+    equal((r.returncode, f"{copy}:{at + 1}: record {at + 1} was changed" in r.stdout), (1, True))
+    r = look(lines[:at] + lines[at + 1:])
+    ok(r.returncode == 1 and f"record {at + 1} is missing" in r.stdout, r.stdout)
+    r = look(lines[:at - 1] + [lines[at], lines[at - 1]] + lines[at + 1:])
+    equal(r.returncode, 1)
+    # a cut tail is found by what left the machine, here by the log, and only by that
+    equal(look(lines[:at]).returncode, 0)
+    r = look(lines[:at], "--checkpoints", s.log_path)
+    ok(r.returncode == 1 and "the tail was cut" in r.stdout, r.stdout)
+    last = s.events(event="checkpoint")[-1]
+    text = ":".join(last[k] for k in ("seq", "hash", "sig"))
+    r = look(lines[:at], "--checkpoint", text, "--json")
+    equal((r.returncode, json.loads(r.stdout.strip().split("\n")[-1])["verdict"]), (1, "bad"))
+    r = look(lines, "--checkpoints", s.log_path)
+    ok(r.returncode == 0 and "left the machine prove" in r.stdout, r.stdout)
+    r = look(lines, "--checkpoint", last["seq"] + ":" + last["hash"] + ":1-AAAA")
+    equal(r.returncode, 1)
+    equal(s.run_ctl("audit", "verify", "--nonsense").returncode, 2)
+    equal(s.run_ctl("audit", "verify", s.dir + "/no-such-file").returncode, 1)
+
+
+@test("A3 A4: rotation under load keeps the chain, every message has its record", 180)
+def rotation(s):
+    acked = s.dir + "/acked-rotation"
+    p = load(s, "--retry", wait=False, connections=10, messages=1500, per_connection=10, size=2000,
+             acked=acked)
+    for i in (1, 2, 3):
+        wait_for(lambda: len(uuids(acked)) > i * 200 or p.poll() is not None, "mail", patience(40))
+        os.rename(s.dir + "/audit.log", f"{s.dir}/audit.log.{9 - i}")
+        wait_for(lambda: os.path.exists(s.dir + "/audit.log"), "a new file", patience(20))
+    p.communicate()
+    names = ["audit.log", *(f"audit.log.{i}" for i in (6, 7, 8))]
+    recorded(s, uuids(acked), names)
+    equal(max(accepted(s, names).values()), 1)
+    ok(records(s)[0]["kind"] == "begin" and records(s)[0]["prev_seq"] > 1, "the chain goes on")
+    ok("in 4 files" in verify(s, "--checkpoints", s.log_path), "all of them")
+    with open(s.dir + "/audit.log.7", "rb+") as f:      # one of them loses its end
+        f.truncate(os.path.getsize(s.dir + "/audit.log.7") // 2)
+    equal(s.run_ctl("audit", "verify").returncode, 1)
+    for i in (6, 7, 8):
+        os.unlink(f"{s.dir}/audit.log.{i}")
+
+
+@test("A1 A2 A4: kill -9 of ledger, queue and auth under load: no record lost, none twice", 300)
+def kills(_):
+    with service() as s:
+        acked = s.dir + "/acked"
+        p = load(s, "--retry", wait=False, connections=10, messages=1200, per_connection=10,
+                 size=3000, acked=acked)
+        for role in ("ledger", "queue", "ledger", "auth", "ledger", "queue"):
+            before = len(uuids(acked))
+            kill(s, role)
+            wait_for(lambda: len(uuids(acked)) > before + 20 or p.poll() is not None, "mail",
+                     patience(60))
+        p.communicate()
+        done = set(uuids(acked))
+        equal(len(done), 1200)
+        recorded(s, done)
+        equal(max(accepted(s).values()), 1, "doubles")
+        ok([r for r in records(s) if r["kind"] == "died"], "a record that processes died")
+        equal([r for r in records(s) if r["kind"] == "gap"], [])
+        verify(s, "--checkpoints", s.log_path)
+
+
+@test("A2 A4: kill -9 of the whole service under load: the same", 300)
+def kill_service(_):
+    with service() as s:
+        acked = s.dir + "/acked"
+        for i in (1, 2):
+            p = load(s, wait=False, connections=10, messages=3000, per_connection=20, size=2000,
+                     acked=acked, timeout=5)
+            wait_for(lambda: len(uuids(acked)) > i * 150 or p.poll() is not None, "mail",
+                     patience(60))
+            s.kill_all()
+            p.kill()
+            p.communicate()
+            s.start()
+        recorded(s, uuids(acked))
+        equal(max(accepted(s).values()), 1, "doubles")
+        verify(s, "--checkpoints", s.log_path)
+
+
+@test("A3: a reload switches the record on, moves it with its chain, and off", 120)
+def switched(_):
+    with service(audit="") as s:
+        smtpc.submit(s)
+        s.write_conf(audit='audit { file = "@D@/first.log" }')
+        equal(s.reload()["verdict"], "ok")
+        one = submit_until(s, "first.log")
+        ok(not s.events(event="process", state="died"), "the ledger began anew without complaint")
+        os.mkdir(s.dir + "/other")
+        s.write_conf(audit='audit { file = "@D@/other/second.log"  key = "@D@/first.log.key" }')
+        equal(s.reload()["verdict"], "ok")
+        two = submit_until(s, "other/second.log")
+        equal(records(s, "first.log")[-2]["kind"], "moved")
+        equal(records(s, "other/second.log")[0]["prev_file"], s.dir + "/first.log")
+        ok(one not in accepted(s, ["other/second.log"]) and two not in accepted(s, ["first.log"]),
+           "each message in one of them")
+        ok("in 2 files" in verify(s, s.dir + "/first.log", s.dir + "/other/second.log"), "a chain")
+        s.write_conf(audit="")
+        equal(s.reload()["verdict"], "ok")
+        smtpc.submit(s)
+
+
+def submit_until(s, name):
+    """Submits until a message is in that file: a new ledger takes a moment."""
+    def one():
+        mid = smtpc.submit(s)
+        try:
+            wait_for(lambda: mid in accepted(s, [name]), "the record", 3)
+        except (AssertionError, FileNotFoundError):
+            return None
+        return mid
+    return wait_for(one, f"a record in {name}", patience(40))
+
+
+@test("A1 on_full: a full disk: AUTH gets 454 at the bound, no record is lost; gap counts", 300)
+def full(_):
+    peers.need_root("mounting a small file system")
+    for on_full in ("tempfail", "gap"):
+        with service(start_audit_dir(on_full), small=True) as s:
+            directory = s.dir + "/small"
+            pid = s.roles()["ledger"][0]
+            f = os.open(directory + "/ballast", os.O_WRONLY | os.O_CREAT)
+            with contextlib.suppress(OSError):
+                while True:
+                    os.write(f, b"x" * 4096)
+            os.close(f)
+            p = load(s, "--retry", wait=False, connections=5, messages=200, per_connection=5,
+                     size=1000, acked=s.dir + "/acked")
+            wait_for(lambda: s.events(event="audit", state="failing"), "the failure to be told",
+                     patience(40))
+            p.communicate()
+            equal(len(set(uuids(s.dir + "/acked"))), 200, "mail goes on within the bound")
+            equal(s.roles()["ledger"], [pid])
+            os.unlink(directory + "/ballast")
+            s.wait_log(event="audit", state="recovered", seconds=patience(20))
+            recorded(s, uuids(s.dir + "/acked"), ["small/audit.log"])
+            equal(max(accepted(s, ["small/audit.log"]).values()), 1)
+            verify(s)
+
+
+def start_audit_dir(on_full):
+    return f'audit {{ file = "@D@/small/audit.log"  on_full = {on_full} }}'
+
+
+@test("A5: search, user, report in its three forms, tail -f")
+def reading(s):
+    with attempt(s) as c:
+        equal(c.auth(USER, "wrong_secret")[0], 535)
+    mid = smtpc.submit(s)
+    recorded(s, [mid])
+    ok(mid in s.ctl("audit", "search", "--mid", mid), "by message")
+    ok(mid in s.ctl("audit", "search", "--user", USER.upper(), "--kind", "accept"), "by user")
+    ok(mid in s.ctl("audit", "search", "--ip", "127.0.0.0/8", "--since", "1h", mid[:20]), "by text")
+    equal(s.run_ctl("audit", "search", "--ip", "192.0.2.0/24").returncode, 1)
+    equal(s.run_ctl("audit", "search", "--since", "yesterday").returncode, 2)
+    failures = [json.loads(x) for x in s.ctl("audit", "search", "--failed", "--json").splitlines()]
+    ok(failures and all(r.get("verdict") != "ok" for r in failures), str(failures))
+    rows = list(csv.DictReader(s.ctl("audit", "report", "--csv", "--since", "1d").splitlines()))
+    row = next(r for r in rows if r["user"] == USER)
+    equal((row["network"], row["new"]), ("127.0.0.0/24", "1"))
+    ok(int(row["logins"]) > 0 and int(row["failed"]) > 0 and int(row["messages"]) > 0, str(row))
+    rows = [json.loads(x) for x in s.ctl("audit", "user", USER, "--json").splitlines()]
+    equal({r["user"] for r in rows if "user" in r}, {USER})
+    ok(USER in s.ctl("audit", "report"), "as a table")
+    p = subprocess.Popen([os.path.join(os.path.dirname(s.binary), "submitctl"), "-f", s.conf,
+                          "audit", "tail", "-f", "-n", "1"], stdout=subprocess.PIPE, text=True)
+    try:
+        p.stdout.readline()
+        mid = smtpc.submit(s)
+        while mid not in p.stdout.readline():
+            pass
+    finally:
+        p.terminate()
+        p.communicate()
+
+
+run(fixture)
