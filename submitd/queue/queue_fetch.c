@@ -14,6 +14,33 @@
 #include <string.h>
 #include <unistd.h>
 
+struct qfetched {
+	struct store_due due;
+	struct store_rcpt_row *rcpts;
+	size_t n_rcpts;
+	struct buf head, body;
+	int big_fd;
+	int error; /* errno of reading it */
+};
+struct qop_fetch {
+	struct qop op;
+	struct store_due_query query;
+	uint64_t *busy;
+	uint64_t dest;
+	struct qfetched items[FETCH_PAGE];
+	unsigned n;
+	bool more;
+	int64_t next;
+};
+struct qop_scan {
+	struct qop op;
+	int64_t after_due, now;
+	uint64_t after_id;
+	struct store_dest dests[DEST_PAGE]; /* owned texts */
+	unsigned n, max;
+	int64_t next;
+};
+
 /* ---- due messages of one destination --------------------------------------------------------- */
 
 static int

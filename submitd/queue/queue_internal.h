@@ -274,13 +274,6 @@ struct qop_report {
 	struct qtouch_list touched;
 };
 
-/* Start, and after an overflow of the list: messages that a report is owed for. */
-struct qop_owing {
-	struct qop op;
-	struct qowed v[REPORTS_MAX];
-	unsigned n;
-};
-
 struct qop_action {
 	struct qop op;
 	enum qaction action;
@@ -319,33 +312,6 @@ struct qop_waiting {
 	bool more;          /* out: there may be further senders to be told of the delay */
 	struct qowed *owed;
 	size_t n_owed;
-};
-
-struct qfetched {
-	struct store_due due;
-	struct store_rcpt_row *rcpts;
-	size_t n_rcpts;
-	struct buf head, body;
-	int big_fd;
-	int error; /* errno of reading it */
-};
-struct qop_fetch {
-	struct qop op;
-	struct store_due_query query;
-	uint64_t *busy;
-	uint64_t dest;
-	struct qfetched items[FETCH_PAGE];
-	unsigned n;
-	bool more;
-	int64_t next;
-};
-struct qop_scan {
-	struct qop op;
-	int64_t after_due, now;
-	uint64_t after_id;
-	struct store_dest dests[DEST_PAGE]; /* owned texts */
-	unsigned n, max;
-	int64_t next;
 };
 
 struct qop_move {

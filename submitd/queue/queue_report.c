@@ -12,6 +12,13 @@
 
 #include <stdlib.h>
 
+/* Start, and after an overflow of the list: messages that a report is owed for. */
+struct qop_owing {
+	struct qop op;
+	struct qowed v[REPORTS_MAX];
+	unsigned n;
+};
+
 #define LOOK_AT_ONCE 64u /* siblings that are looked up without waiting for the tick */
 #define AGAIN_MS 60000
 
