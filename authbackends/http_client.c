@@ -77,6 +77,8 @@ set_up_library(void)
 
 	if (done)
 		return 0;
+	/* libcurl would write the keys of each TLS session, and so the passwords, to that file */
+	(void)unsetenv("SSLKEYLOGFILE");
 	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc, strdup,
 		calloc) != CURLE_OK)
 		return -1;

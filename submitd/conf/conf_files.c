@@ -14,6 +14,7 @@
 #include "base/tls.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -237,6 +238,25 @@ files_check_secret(struct conf_findings *f, struct conf_where where, const char 
 	buf_wipe(&text);
 }
 
+/* The form only; which keys are usable is known where they are used. */
+static void
+files_check_jwks(
+    struct conf_findings *f, struct conf_where where, const char *label, const char *path)
+{
+	struct buf text = BUF_INIT;
+	json_t *j = NULL;
+
+	if (path == NULL || files_read(f, where, label, "jwks_file", path, JWKS_MAX, &text) == -1)
+		return;
+	j = json_loadb((const char *)buf_data(&text), buf_len(&text), JSON_REJECT_DUPLICATES, NULL);
+	if (json_array_size(json_object_get(j, "keys")) == 0)
+		conf_findings_add(f, true, where,
+		    "%s: jwks_file: %s is no key set: a JSON object with an array keys", label,
+		    path);
+	json_decref(j);
+	buf_clear(&text);
+}
+
 static void
 files_check_backend(struct conf_findings *f, const struct conf_backend *b)
 {
@@ -249,10 +269,7 @@ files_check_backend(struct conf_findings *f, const struct conf_backend *b)
 		files_check_mode(f, CONF_WHERE(b, backend, path), label, "path", b->path);
 	buf_wipe(&text);
 	files_check_ca(f, CONF_WHERE(b, backend, ca_file), label, b->ca_file);
-	if (b->jwks_file != NULL)
-		(void)files_read(f, CONF_WHERE(b, backend, jwks_file), label, "jwks_file",
-		    b->jwks_file, JWKS_MAX, &text);
-	buf_clear(&text);
+	files_check_jwks(f, CONF_WHERE(b, backend, jwks_file), label, b->jwks_file);
 	if (b->client_secret != NULL && strncmp(b->client_secret, "file:", 5) == 0)
 		files_check_secret(f, CONF_WHERE(b, backend, client_secret), label, "client_secret",
 		    b->client_secret + 5);

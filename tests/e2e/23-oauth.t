@@ -277,6 +277,29 @@ def killed(s):
     equal(login(s, "ask", "good-token"), 235)
 
 
+@test("C6: submitd -t names key sets and secrets that are none")
+def config(s):
+    path = s.dir + "/check.conf"
+    rest = s.fill("\n".join(v for k, v in s.blocks.items() if k != "oauth"))
+    for name, text in (("rubbish", "rubbish"), ("empty", "")):
+        with open(f"{s.dir}/{name}", "w") as f:
+            f.write(text)
+        os.chmod(f"{s.dir}/{name}", 0o600)
+    keys = 'issuer = "https://i"  audience = {"mail"}  jwks_file = '
+    ask = 'introspection_url = "https://i/"  scope = "smtp"  client_id = "x"  client_secret = '
+    for options, want in ((f'{keys}"{s.dir}/rubbish"', "is no key set"),
+                          (f'{keys}"{s.dir}/missing"', "cannot be read"),
+                          (f'{ask}"file:{s.dir}/empty"', "must hold one line"),
+                          (f'{ask}"hunter2"', "into a file of its own")):
+        with open(path, "w") as f:
+            f.write(f'{rest}\nbackend "x" {{ type = oauth  {options} }}\n'
+                    'auth_flow "x" { chain = {"x"} }\nlistener "x" { like = "submission"\n'
+                    '  auth_flow = "x"  bind = {"127.0.0.1:1"} }\n')
+        r = peers.run(s.binary, "-t", "-f", path, env=s.env)
+        ok(r.returncode == 1 and want in r.stdout + r.stderr, f"{want}: {r.stdout}{r.stderr}")
+        ok("hunter2" not in r.stdout + r.stderr, "a secret is shown")
+
+
 @test("A1: no token and no secret in the log")
 def secrets(s):
     log = s.log()
