@@ -7,6 +7,7 @@
  * silence for an answer.
  */
 #include "authbackends/authbackend.h"
+#include "authbackends/backend_alarm.h"
 #include "authbackends/smtp_login.h"
 
 #include "base/list.h"
@@ -20,19 +21,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ADDRS_MAX 8u         /* of one host */
-#define BAD_MS 10000         /* a host that did not answer is asked after the others so long */
-#define TELL_AGAIN_MS 600000 /* the same trouble of the same host is told again after that */
+#define ADDRS_MAX 8u /* of one host */
+#define BAD_MS 10000 /* a host that did not answer is asked after the others so long */
 #define SLOW_LOOKUP_MS 10
 #define MARGIN_MS 50 /* so that our reason is there before the flow gives up */
 
 struct host {
 	const struct conf_host *conf;
 	int64_t bad_until_ms;
-	/* what an operator must hear, for the loop to log: workers never do */
-	char trouble[AUTH_REASON_MAX];
-	bool untold;
-	int64_t told_ms;
+	struct backend_alarm alarm;
 };
 
 struct smtp {
@@ -63,21 +60,12 @@ order_hosts(struct smtp *b, size_t *order)
 }
 
 static void
-note_result(struct smtp *b, struct host *h, const struct smtp_login *l)
+note_result(struct smtp *b, struct host *h, bool answered)
 {
 	int64_t now = stream_clock_ms();
 
 	pthread_mutex_lock(&b->lock);
-	h->bad_until_ms = l->answered ? 0 : now + BAD_MS;
-	if (l->answered && !l->misconfigured) {
-		h->trouble[0] = '\0';
-		h->untold = false;
-	} else if (l->misconfigured &&
-		   (strcmp(h->trouble, l->why) != 0 || now - h->told_ms > TELL_AGAIN_MS)) {
-		(void)str_copy(h->trouble, sizeof(h->trouble), l->why);
-		h->untold = true;
-		h->told_ms = now;
-	}
+	h->bad_until_ms = answered ? 0 : now + BAD_MS;
 	pthread_mutex_unlock(&b->lock);
 }
 
@@ -86,28 +74,10 @@ static void
 smtp_tick(void *self, void (*want_file)(const char *path))
 {
 	struct smtp *b = self;
-	char text[AUTH_REASON_MAX];
 
 	(void)want_file;
-	for (size_t i = 0; i < b->n_hosts; i++) {
-		struct host *h = &b->hosts[i];
-		struct log_line l;
-		bool untold;
-
-		pthread_mutex_lock(&b->lock);
-		untold = h->untold;
-		h->untold = false;
-		memcpy(text, h->trouble, sizeof(text));
-		pthread_mutex_unlock(&b->lock);
-		if (!untold)
-			continue;
-		log_begin(&l, LOG_LEVEL_ERROR, EV_BACKEND);
-		log_str(&l, LK_BACKEND_NAME, b->block->title);
-		log_str(&l, LK_TRANSPORT, b->transport->title);
-		log_str(&l, LK_HOST, h->conf->host);
-		log_str(&l, LK_TEXT, text);
-		log_end(&l);
-	}
+	for (size_t i = 0; i < b->n_hosts; i++)
+		backend_alarm_tick(&b->hosts[i].alarm, b->block->title);
 }
 
 /* ---- one question ---------------------------------------------------------------------------- */
@@ -131,7 +101,8 @@ ask_host(struct smtp *b, struct host *h, int64_t until_ms, struct auth_check *c)
 	struct smtp_login l = {.helo = b->helo,
 	    .host = h->conf->host,
 	    .ctx = b->ctx,
-	    .tls = b->ctx != NULL ? SMTP_CLIENT_TLS_MUST : SMTP_CLIENT_TLS_NONE};
+	    .tls = b->ctx != NULL ? SMTP_CLIENT_TLS_MUST : SMTP_CLIENT_TLS_NONE,
+	    .why = "no time left for it"};
 	enum verdict v = V_TEMP;
 	size_t n;
 
@@ -155,9 +126,11 @@ ask_host(struct smtp *b, struct host *h, int64_t until_ms, struct auth_check *c)
 			l.connect_until_ms = l.deadline_ms;
 		v = smtp_login_try(&l, c);
 	}
-	note_result(b, h, &l);
+	note_result(b, h, l.answered);
 	if (v != V_OK && str_printf(c->reason, sizeof(c->reason), "%s: %s", l.host, l.why) == -1)
 		(void)str_copy(c->reason, sizeof(c->reason), l.why);
+	if (l.misconfigured)
+		backend_alarm_raise(&h->alarm, c->reason);
 	return v;
 }
 
@@ -193,6 +166,8 @@ smtp_close(void *self)
 	if (b == NULL)
 		return;
 	SSL_CTX_free(b->ctx);
+	for (size_t i = 0; i < b->n_hosts; i++)
+		backend_alarm_clear(&b->hosts[i].alarm);
 	pthread_mutex_destroy(&b->lock);
 	free(b->hosts);
 	free(b);
@@ -225,6 +200,8 @@ take_hosts(struct smtp *b)
 		b->hosts[i].conf = &t->host_list[i];
 	if (t->order == TRANSPORT_ORDER_NUMERIC)
 		qsort(b->hosts, b->n_hosts, sizeof(*b->hosts), compare_host);
+	for (size_t i = 0; i < b->n_hosts; i++)
+		backend_alarm_init(&b->hosts[i].alarm);
 }
 
 static int

@@ -376,5 +376,6 @@ smtp_login_try(struct smtp_login *l, struct auth_check *c)
 	buf_wipe(&a.sent);
 	buf_wipe(&a.out);
 	buf_wipe(&a.in); /* servers repeat what they were sent */
+	explicit_bzero(&a, sizeof(a));
 	return v;
 }

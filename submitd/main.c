@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "conf_load.h"
+#include "conf_reach.h"
 #include "sandbox.h"
 #include "supervisor.h"
 
@@ -73,8 +74,10 @@ check_only(const char *file)
 	struct conf_findings f = {0};
 	struct conf *c = conf_load(file, NULL, &f);
 
-	if (c != NULL)
+	if (c != NULL) {
 		warn_of_users(c, &f);
+		conf_reach(c, &f);
+	}
 	size_t warnings = f.n - (f.errors < f.n ? f.errors : f.n);
 	int rc = c == NULL ? 1 : 0;
 

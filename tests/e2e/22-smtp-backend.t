@@ -11,9 +11,10 @@ import base64
 import concurrent.futures
 import contextlib
 import re
+import subprocess
 
 import smtpc
-from daemon import TOP, Service, free_port, make_ca, make_cert, patience
+from daemon import BINARY, TOP, Service, free_port, make_ca, make_cert, patience
 from nexthop import NextHop
 from peer_dovecot import Dovecot, postfix_sasl
 from peers import Postfix
@@ -117,7 +118,8 @@ def wrong_ca(w):
     w.point(w.plain.port, ca="@D@/other/ca.pem")
     equal(w.login("alice@example.com", "correct horse")[0], 454)
     ok("certificate" in w.last()["reason"], w.last())
-    said = w.s.wait_log(event="backend", level="error", backend="mta", transport="mta")
+    said = w.s.wait_log(event="backend", level="error", backend="mta",
+                        state="misconfigured")
     ok("certificate" in said["text"], said)
     wait_for(lambda: "SSL_accept() failed" in w.plain.logged(), "Dovecot's note", patience(20))
     equal(w.plain.logged().count("method="), before)
@@ -181,6 +183,19 @@ def crowd(w):
         got = list(pool.map(lambda i: (i, w.login(*names[i % len(names)])[0]), range(96)))
     for i, code in got:
         equal(code, 535 if i % len(names) >= len(USERS) else 235, names[i % len(names)][0])
+
+
+@test("submitd -t says which server cannot be reached: a warning")
+def reach(w):
+    dead = free_port()
+    w.point(dead, w.plain.port)
+    r = subprocess.run([BINARY, "-t", "-f", w.s.conf], capture_output=True, text=True,
+                       env=w.s.env, stdin=subprocess.DEVNULL, timeout=patience(60))
+    equal(r.returncode, 0, r.stdout)
+    said = [x for x in r.stdout.split("\n") if "cannot be reached now" in x]
+    equal(len(said), 1, r.stdout)
+    ok('warning: backend "mta": transport "mta": localhost port ' + str(dead) in said[0], said)
+    ok("Connection refused" in said[0], said)
 
 
 @test("C2: auth-test shows every line that was said, and *** for what AUTH carries")
