@@ -139,7 +139,7 @@ void smtp_client_tls_up(struct smtp_client *, struct buf *out);
  */
 bool smtp_client_auth(
     struct smtp_client *, const char *mech, const struct span *initial, struct buf *out);
-/* After CHALLENGE: appends its octets. -1: it is no base64, or longer than 384 octets. */
+/* After CHALLENGE: appends its octets. -1: it is no base64, or longer than 381 octets. */
 int smtp_client_challenge(const struct smtp_client *, struct buf *octets);
 /* Answers it; NULL gives up ("*"), which the server must answer with 501. */
 void smtp_client_answer(struct smtp_client *, const struct span *response, struct buf *out);

@@ -459,60 +459,6 @@ test_status(void **state)
 	fixture_end(&f);
 }
 
-/* Which mechanisms are believed, and when; long responses and challenges (S16, RFC 4954). */
-static void
-test_auth_bounds(void **state)
-{
-	static const struct {
-		const char *ehlo;
-		unsigned mechs;
-	} offers[] = {
-	    {"AUTH PLAIN LOGIN CRAM-MD5 SCRAM-SHA-256", 15},
-	    {"auth scram-sha-256 ntlm", SMTP_MECH_SCRAM_SHA_256},
-	    {"AUTH=LOGIN PLAIN", SMTP_MECH_LOGIN | SMTP_MECH_PLAIN},
-	    {"AUTH", 0},
-	    {"AUTH  PLAIN ", SMTP_MECH_PLAIN},
-	    {"AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-1 PLAINER XPLAIN", 0},
-	    {"AUTHPLAIN", 0},
-	    {"XAUTH PLAIN", 0},
-	};
-	const struct dialogue d = {.rcpts = 0};
-	struct fixture f;
-	char line[600], text[400] = "";
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(offers); i++) {
-		fixture_start(&f, &d);
-		feed(&f, "220 x\r\n", 7);
-		str_printf(line, sizeof(line), "250-mx\r\n250 %s\r\n", offers[i].ehlo);
-		feed(&f, line, strlen(line));
-		assert_int_equal(f.c.mechs, offers[i].mechs);
-		smtp_client_tls_up(&f.c, &f.out); /* what was said in clear is forgotten */
-		assert_int_equal(f.c.mechs, 0);
-		fixture_end(&f);
-	}
-	fixture_start(&f, &d);
-	feed(&f, "220 x\r\n250 x\r\n", 14);
-	buf_reset(&f.out);
-	memset(text, 'a', sizeof(text));
-	for (size_t n = 370; n < sizeof(text); n++) {
-		struct span initial = {text, n};
-		bool sent = smtp_client_auth(&f.c, "PLAIN", &initial, &f.out);
-
-		assert_true(buf_len(&f.out) <= 512);
-		assert_int_equal(sent, 13 + (n + 2) / 3 * 4 <= 512);
-		buf_reset(&f.out);
-	}
-	/* 384 octets of a challenge are 512 of base64: one less can be told from a longer one */
-	memset(line, 'A', sizeof(line));
-	memcpy(line, "334 ", 4);
-	memcpy(line + 4 + 512, "\r\n", 2);
-	feed(&f, line, 4 + 512 + 2);
-	assert_int_equal(f.ev, SMTP_CLIENT_CHALLENGE);
-	assert_int_equal(smtp_client_challenge(&f.c, &f.out), -1);
-	fixture_end(&f);
-}
-
 /* No byte of an envelope makes a new command. */
 static void
 test_injection(void **state)
@@ -604,7 +550,6 @@ main(void)
 	    cmocka_unit_test(test_dialogues),
 	    cmocka_unit_test(test_bounds),
 	    cmocka_unit_test(test_status),
-	    cmocka_unit_test(test_auth_bounds),
 	    cmocka_unit_test(test_injection),
 	    cmocka_unit_test(test_settle),
 	    cmocka_unit_test(test_idn),
