@@ -39,7 +39,7 @@ static void
 send_mechs(struct ipc_peer *front, void *arg)
 {
 	const struct conf *c = proc_conf();
-	struct buf clear = BUF_INIT, encrypted = BUF_INIT;
+	struct buf clear = BUF_INIT, encrypted = BUF_INIT, certified = BUF_INIT;
 	size_t i;
 
 	(void)arg;
@@ -50,14 +50,18 @@ send_mechs(struct ipc_peer *front, void *arg)
 
 		buf_reset(&clear);
 		buf_reset(&encrypted);
-		auth_mechs_list(auth_mechs_offered(l, f, false), &clear);
-		auth_mechs_list(auth_mechs_offered(l, f, true), &encrypted);
+		buf_reset(&certified);
+		auth_mechs_list(auth_mechs_offered(l, f, CHANNEL_CLEAR), &clear);
+		auth_mechs_list(auth_mechs_offered(l, f, CHANNEL_TLS), &encrypted);
+		auth_mechs_list(auth_mechs_offered(l, f, CHANNEL_CERT), &certified);
+		m.certified = buf_span(&certified);
 		m.clear = buf_span(&clear);
 		m.encrypted = buf_span(&encrypted);
 		(void)ipc_send_auth_mechs(front, -1, &m);
 	}
 	buf_clear(&clear);
 	buf_clear(&encrypted);
+	buf_clear(&certified);
 }
 
 /* Whether what is offered anywhere is other than at the last call. */
@@ -73,7 +77,7 @@ note_mechs(void)
 		known = xcallocarray(c->n_listener, sizeof(*known));
 	for (i = 0; i < c->n_listener; i++) {
 		const struct conf_listener *l = &c->listener_blocks[i];
-		unsigned now = auth_mechs_offered(l, auth_setup_flow(l), true);
+		unsigned now = auth_mechs_offered(l, auth_setup_flow(l), CHANNEL_CERT);
 
 		changed |= now != known[i];
 		known[i] = now;

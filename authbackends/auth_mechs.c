@@ -18,14 +18,15 @@ static const struct {
 	enum auth_mech mech;
 	const char *name;
 	enum auth_cred cred;
-	bool tls; /* never without TLS, not even where the listener says auth = on */
+	enum auth_channel least; /* also where the listener says auth = on */
 } mechs[] = {
-    {MECH_PLAIN, "PLAIN", CRED_PASSWORD, false},
-    {MECH_LOGIN, "LOGIN", CRED_PASSWORD, false},
-    {MECH_SCRAM_SHA_256, "SCRAM-SHA-256", CRED_PASSWORD, false},
+    {MECH_PLAIN, "PLAIN", CRED_PASSWORD, CHANNEL_CLEAR},
+    {MECH_LOGIN, "LOGIN", CRED_PASSWORD, CHANNEL_CLEAR},
+    {MECH_SCRAM_SHA_256, "SCRAM-SHA-256", CRED_PASSWORD, CHANNEL_CLEAR},
     /* RFC 7628, 3: TLS is a must */
-    {MECH_OAUTHBEARER, "OAUTHBEARER", CRED_TOKEN, true},
-    {MECH_XOAUTH2, "XOAUTH2", CRED_TOKEN, true},
+    {MECH_OAUTHBEARER, "OAUTHBEARER", CRED_TOKEN, CHANNEL_TLS},
+    {MECH_XOAUTH2, "XOAUTH2", CRED_TOKEN, CHANNEL_TLS},
+    {MECH_EXTERNAL, "EXTERNAL", CRED_CERT, CHANNEL_CERT},
 };
 
 const char *
@@ -88,17 +89,19 @@ listed(const struct conf_listener *l)
 }
 
 unsigned
-auth_mechs_offered(const struct conf_listener *l, const struct auth_flow *f, bool tls)
+auth_mechs_offered(
+    const struct conf_listener *l, const struct auth_flow *f, enum auth_channel channel)
 {
 	unsigned creds, set = 0;
 	size_t i;
 
 	/* S1: in clear only where the listener says so */
-	if (f == NULL || l->auth == LISTENER_AUTH_OFF || (l->auth != LISTENER_AUTH_ON && !tls))
+	if (f == NULL || l->auth == LISTENER_AUTH_OFF ||
+	    (l->auth != LISTENER_AUTH_ON && channel == CHANNEL_CLEAR))
 		return 0;
 	creds = flow_creds(f);
 	for (i = 0; i < ARRAY_LEN(mechs); i++)
-		if ((creds & CRED_BIT(mechs[i].cred)) != 0 && (tls || !mechs[i].tls))
+		if ((creds & CRED_BIT(mechs[i].cred)) != 0 && channel >= mechs[i].least)
 			set |= MECH_BIT(mechs[i].mech);
 	set &= listed(l);
 	/* who listed it knows that not every user has keys; else clients would be led to use it */

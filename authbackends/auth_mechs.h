@@ -16,6 +16,7 @@ enum auth_mech {
 	MECH_OAUTHBEARER = 3, /* RFC 7628 */
 	MECH_XOAUTH2 = 4,
 	MECH_SCRAM_SHA_256 = 5, /* RFC 7677 */
+	MECH_EXTERNAL = 6,      /* RFC 4422: the client's certificate */
 	MECH__MAX
 };
 #define MECH_BIT(mech) (1u << (mech))
@@ -26,11 +27,15 @@ enum auth_mech auth_mech_find(struct span name);
 /* What a client proves itself with there. */
 enum auth_cred auth_mech_cred(enum auth_mech);
 
-/*
- * The set that a listener offers and takes: what its flow can judge (NULL: nothing),
- * with TLS or without.
- */
-unsigned auth_mechs_offered(const struct conf_listener *, const struct auth_flow *, bool tls);
+/* What lies between a client and us. */
+enum auth_channel {
+	CHANNEL_CLEAR = 0,
+	CHANNEL_TLS = 1,
+	CHANNEL_CERT = 2, /* TLS, and the client's certificate verified */
+};
+/* The set that a listener offers and takes there: what its flow can judge (NULL: nothing). */
+unsigned auth_mechs_offered(
+    const struct conf_listener *, const struct auth_flow *, enum auth_channel);
 /* Their names, blank separated. */
 void auth_mechs_list(unsigned set, struct buf *out);
 

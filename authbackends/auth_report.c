@@ -146,6 +146,7 @@ log_attempt(const struct auth_report *r, enum auth_name name, const char *hidden
 	log_str(&l, LK_TLS_VERSION, text(r->tls_version));
 	log_str(&l, LK_CIPHER, text(r->tls_cipher));
 	log_str(&l, LK_MECH, text(r->mech));
+	log_str(&l, LK_CERT, text(r->cert));
 	if (hidden != NULL) {
 		log_u64(&l, LK_LOGIN_LENGTH, strlen(r->login));
 		log_str(&l, LK_LOGIN_HASH, strchr(hidden, ':') + 1);

@@ -14,6 +14,7 @@ struct auth_report {
 	uint64_t sid;
 	struct net_addr client;
 	const char *listener, *helo, *tls_version, *tls_cipher, *mech;
+	const char *cert;  /* EXTERNAL: the subject of the client's certificate; only logged */
 	const char *login; /* as given */
 	bool name_known;   /* a backend knows it */
 	const char *authzid, *principal, *ou, *backend;

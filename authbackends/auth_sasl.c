@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * One SASL exchange (P3, S39): a look at all octets, then the mechanism. PLAIN,
- * LOGIN and SCRAM-SHA-256 go through Cyrus SASL, OAUTHBEARER and XOAUTH2 are ours. Process auth, in
+ * LOGIN and SCRAM-SHA-256 go through Cyrus SASL, the others are ours. Process auth, in
  * the loop: nothing here blocks. Must never decide who somebody is.
  */
 #include "authbackends/auth_sasl.h"
@@ -313,6 +313,36 @@ oauth_start(struct auth_sasl *x, const struct span *initial)
 	return SASL_OUT_CHALLENGE;
 }
 
+/* ---- EXTERNAL ---------------------------------------------------------------------------------
+ */
+
+/* RFC 4422, appendix A: the name, or nothing: TLS has proved the rest. */
+static enum sasl_outcome
+external_step(struct auth_sasl *x, struct span response)
+{
+	const char *why = "";
+	enum precheck look;
+
+	if (x->step++ > 0)
+		return end(x, SASL_OUT_MALFORMED, "no response was asked for");
+	if (response.n > 0) {
+		if ((look = sasl_precheck_name(response, &why)) != PRE_OK)
+			return end_look(x, look, why);
+		(void)str_copy_span(x->login, sizeof(x->login), response);
+		memcpy(x->authzid, x->login, sizeof(x->authzid));
+	}
+	return end_credentials(x);
+}
+
+static enum sasl_outcome
+external_start(struct auth_sasl *x, const struct span *initial)
+{
+	if (initial != NULL)
+		return external_step(x, *initial);
+	buf_reset(&x->challenge);
+	return SASL_OUT_CHALLENGE;
+}
+
 struct span
 auth_sasl_refusal(const struct auth_sasl *x)
 {
@@ -325,6 +355,7 @@ auth_sasl_refusal(const struct auth_sasl *x)
 	case MECH_PLAIN:
 	case MECH_LOGIN:
 	case MECH_SCRAM_SHA_256:
+	case MECH_EXTERNAL:
 	case MECH__MAX:
 		break;
 	}
@@ -341,6 +372,7 @@ static const struct {
     [MECH_PLAIN] = {cyrus_start, cyrus_step},
     [MECH_LOGIN] = {cyrus_start, cyrus_step},
     [MECH_SCRAM_SHA_256] = {scram_start, scram_step},
+    [MECH_EXTERNAL] = {external_start, external_step},
     [MECH_OAUTHBEARER] = {oauth_start, oauth_step},
     [MECH_XOAUTH2] = {oauth_start, oauth_step},
 };

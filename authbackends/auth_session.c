@@ -54,6 +54,7 @@ session_free(struct auth_session *s)
 	free(s->helo);
 	free(s->tls_version);
 	free(s->tls_cipher);
+	free(s->cert_subject);
 	free(s);
 	stats.open--;
 	if (on_end != NULL)
@@ -133,6 +134,7 @@ session_report(struct auth_session *s)
 	    .tls_cipher = s->tls_cipher,
 	    .mech = s->sasl == NULL ? "" : auth_sasl_mech(s->sasl),
 	    .login = s->sasl == NULL ? "" : auth_sasl_login(s->sasl),
+	    .cert = s->sasl != NULL && auth_sasl_cred(s->sasl) == CRED_CERT ? s->cert_subject : "",
 	    .name_known = s->name_known,
 	    .authzid = s->sasl == NULL ? "" : auth_sasl_authzid(s->sasl),
 	    .principal = s->verdict == V_OK ? s->principal : "",
@@ -224,13 +226,36 @@ session_on_idle(void *arg)
 	session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, "the exchange took too long");
 }
 
+static enum auth_channel
+session_channel(const struct auth_session *s)
+{
+	if (!s->tls)
+		return CHANNEL_CLEAR;
+	return s->run.check.cert_sha256[0] == '\0' ? CHANNEL_TLS : CHANNEL_CERT;
+}
+
+/* What the front says about the client's certificate; nonsense is none. */
+static void
+session_take_cert(struct auth_session *s, const struct ipc_auth_start *m)
+{
+	struct auth_check *c = &s->run.check;
+
+	if (m->cert_sha256.n == 0 || tls_fingerprint_parse(m->cert_sha256, c->cert_sha256) == -1)
+		return;
+	s->cert_subject = span_dup(m->cert_subject);
+	if (m->cert_emails.n < sizeof(c->cert_emails) && m->cert_emails.n > 0 &&
+	    m->cert_emails.p[m->cert_emails.n - 1] == '\0')
+		memcpy(c->cert_emails, m->cert_emails.p, m->cert_emails.n);
+}
+
 static void
 session_no_mech(struct auth_session *s)
 {
 	struct buf list = BUF_INIT;
 
 	auth_mechs_list(
-	    auth_mechs_offered(s->listener, auth_setup_flow(s->listener), s->tls), &list);
+	    auth_mechs_offered(s->listener, auth_setup_flow(s->listener), session_channel(s)),
+	    &list);
 	(void)str_printf(s->offered_text, sizeof(s->offered_text),
 	    "Mechanism not available; offered are %s", buf_cstr(&list));
 	buf_clear(&list);
@@ -315,6 +340,7 @@ auth_session_start(const struct conf *c, struct ipc_peer *p, const struct ipc_au
 	s->client = m->client;
 	s->helo = span_dup(m->helo);
 	s->tls = m->tls != 0;
+	session_take_cert(s, m);
 	s->tls_version = span_dup(m->tls_version);
 	s->tls_cipher = span_dup(m->tls_cipher);
 	s->ou = s->backend = s->reason = "";
@@ -332,7 +358,7 @@ auth_session_start(const struct conf *c, struct ipc_peer *p, const struct ipc_au
 		session_refuse(s, 538, "5.7.11", "Start TLS first, then AUTH", "no TLS");
 		return 0;
 	}
-	s->sasl = auth_sasl_new(auth_mechs_offered(l, auth_setup_flow(l), s->tls));
+	s->sasl = auth_sasl_new(auth_mechs_offered(l, auth_setup_flow(l), session_channel(s)));
 	session_take(
 	    s, auth_sasl_start(s->sasl, m->mech, m->has_initial != 0 ? &m->initial : NULL));
 	return 0;

@@ -62,19 +62,19 @@ session_refuse_by_rule(struct auth_session *s)
 }
 
 /*
- * Who it is: the backend's own spelling, else the login. A token says by itself whose it
- * is: its backend must tell, and a name that the client claims must be that one (RFC 7628,
- * 3.1). V_OK, else why not in *why.
+ * Who it is: the backend's own spelling, else the login. A token or a certificate says by
+ * itself whose it is: its backend must tell, and a name that the client claims must be that
+ * one (RFC 7628, 3.1; RFC 4422, 3.4.1). V_OK, else why not in *why.
  */
 static enum verdict
 session_principal(struct auth_session *s, const char **why)
 {
 	const char *login = auth_sasl_login(s->sasl), *name = s->run.check.name;
-	bool token = s->run.check.cred == CRED_TOKEN;
+	bool by_itself = s->run.check.cred != CRED_PASSWORD;
 	char claimed[ADDR_TEXT];
 
-	if (token && name[0] == '\0') {
-		*why = "the backend does not say whose token it is";
+	if (by_itself && name[0] == '\0') {
+		*why = "the backend does not say whose token or certificate it is";
 		return V_TEMP;
 	}
 	if (policy_principal(s->conf, s->listener, name[0] == '\0' ? login : name, s->principal) ==
@@ -82,10 +82,10 @@ session_principal(struct auth_session *s, const char **why)
 		*why = "the name has no form as an address";
 		return V_PERM;
 	}
-	if (token && login[0] != '\0' &&
+	if (by_itself && login[0] != '\0' &&
 	    (policy_principal(s->conf, s->listener, login, claimed) == -1 ||
 		!str_eq_nocase(claimed, s->principal))) {
-		*why = "the token is another user's";
+		*why = "the token or certificate is another user's";
 		return V_PERM;
 	}
 	const struct conf_ou *ou = policy_principal_ou(s->conf, s->principal);
@@ -213,8 +213,10 @@ session_ask(struct auth_session *s)
 {
 	const struct auth_check *c = &s->run.check;
 	const struct secret *password = auth_sasl_password(s->sasl);
-	const struct span guess = {password->data, password->len};
+	struct span guess = {password->data, password->len};
 
+	if (auth_sasl_cred(s->sasl) == CRED_CERT)
+		guess = span_of(c->cert_sha256);
 	auth_setup_name(s->listener, auth_sasl_login(s->sasl), &s->run);
 	s->running = true;
 	auth_guard_ask(&s->guard, s->conf, &s->client,

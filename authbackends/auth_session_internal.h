@@ -22,7 +22,7 @@ struct auth_session {
 	const struct conf *conf;
 	const struct conf_listener *listener;
 	struct net_addr client;
-	char *helo, *tls_version, *tls_cipher;
+	char *helo, *tls_version, *tls_cipher, *cert_subject;
 	bool tls;
 	struct auth_sasl *sasl;
 	struct auth_guard guard;

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/net.h"
 #include "base/secret.h"
+#include "base/tls_client_cert.h"
 #include "conf/conf.h"
 #include "mail/addr.h"
 #include "mail/status.h"
@@ -38,7 +39,10 @@ struct auth_check {
 		   1];           /* as given; no control characters, no edge blanks; empty only
 	                          * for a token without a claimed user: then name must be filled */
 	char address[ADDR_TEXT]; /* login completed to a canonical address; "" where it has none */
-	struct secret password;  /* never empty */
+	struct secret password;  /* or token; empty only for CRED_CERT */
+	/* CRED_CERT: of the certificate that TLS verified */
+	char cert_sha256[TLS_FINGERPRINT];
+	char cert_emails[TLS_CERT_EMAILS + 1]; /* each with its NUL, behind the last one "" */
 	struct net_addr client;
 	int64_t deadline_ms; /* clock of ev_now_ms(); check() returns by then */
 

@@ -17,9 +17,17 @@
 
 #define SECRET_FILE_MAX 4096u
 
+/* A certificate that a user may log in with. */
+struct cert {
+	char sha256[TLS_FINGERPRINT];
+	const struct conf_user *user;
+};
+
 struct internal {
 	const struct conf *conf;
-	char **hashes; /* one per user block, NULL where it has no secret */
+	char **hashes;      /* one per user block, NULL where it has no secret */
+	struct cert *certs; /* by fingerprint */
+	size_t n_certs;
 	char dummy[PASSWD_HASH_MAX + 1], scram_like[PASSWD_HASH_MAX + 1];
 };
 
@@ -72,6 +80,7 @@ internal_close(void *self)
 		free(in->hashes[i]);
 	}
 	free(in->hashes);
+	free(in->certs);
 	free(in);
 }
 
@@ -109,6 +118,38 @@ choose_dummy(struct internal *in, bool only_scram, char out[PASSWD_HASH_MAX + 1]
 }
 
 static int
+by_fingerprint(const void *a, const void *b)
+{
+	const struct cert *x = a, *y = b;
+
+	return strcmp(x->sha256, y->sha256);
+}
+
+static void
+index_certs(struct internal *in)
+{
+	const struct conf *c = in->conf;
+	size_t i, k, n = 0;
+
+	for (i = 0; i < c->n_user; i++)
+		n += c->user_blocks[i].client_cert_sha256.n;
+	in->certs = xcallocarray(n + 1, sizeof(*in->certs));
+	for (i = 0; i < c->n_user; i++)
+		for (k = 0; k < c->user_blocks[i].client_cert_sha256.n; k++) {
+			struct cert *x = &in->certs[in->n_certs];
+
+			/* checked by the configuration */
+			if (tls_fingerprint_parse(
+				span_of(c->user_blocks[i].client_cert_sha256.v[k]), x->sha256) ==
+			    -1)
+				continue;
+			x->user = &c->user_blocks[i];
+			in->n_certs++;
+		}
+	qsort(in->certs, in->n_certs, sizeof(*in->certs), by_fingerprint);
+}
+
+static int
 internal_open(const struct conf *conf, const struct conf_backend *block, void **self, char *err,
     size_t errsize)
 {
@@ -126,6 +167,7 @@ internal_open(const struct conf *conf, const struct conf_backend *block, void **
 		}
 	choose_dummy(in, false, in->dummy);
 	choose_dummy(in, true, in->scram_like);
+	index_certs(in);
 	*self = in;
 	return 0;
 }
@@ -143,8 +185,24 @@ client_allowed(const struct conf_user *u, const struct net_addr *client)
 	return false;
 }
 
-/* The user's block and what it says beside the password: V_OK, V_NEXT nobody, V_PERM with reason.
- */
+/* What the user's block says beside what proves him: V_OK, or V_PERM with the reason. */
+static enum verdict
+judge_user(const struct conf_user *u, struct auth_check *c)
+{
+	(void)str_copy(c->name, sizeof(c->name), u->title);
+	if (u->smtp_auth == SMTP_AUTH_OFF) {
+		(void)str_copy(c->reason, sizeof(c->reason), "smtp_auth of the user is off");
+		return V_PERM;
+	}
+	if (!client_allowed(u, &c->client)) {
+		(void)str_copy(c->reason, sizeof(c->reason),
+		    "the client's address is not among the user's clients");
+		return V_PERM;
+	}
+	return V_OK;
+}
+
+/* V_NEXT: nobody of that name. */
 static enum verdict
 find_user(const struct internal *in, struct auth_check *c, const struct conf_user **user)
 {
@@ -156,18 +214,42 @@ find_user(const struct internal *in, struct auth_check *c, const struct conf_use
 		u = conf_user_find(in->conf, c->login);
 	if (u == NULL)
 		return V_NEXT;
-	(void)str_copy(c->name, sizeof(c->name), u->title);
-	if (u->smtp_auth == SMTP_AUTH_OFF) {
-		(void)str_copy(c->reason, sizeof(c->reason), "smtp_auth of the user is off");
-		return V_PERM;
-	}
-	if (!client_allowed(u, &c->client)) {
-		(void)str_copy(c->reason, sizeof(c->reason),
-		    "the client's address is not among the user's clients");
-		return V_PERM;
-	}
 	*user = u;
-	return V_OK;
+	return judge_user(u, c);
+}
+
+/*
+ * Whose certificate it is: by its fingerprint, else by the one address in it that is a
+ * user's; where several are, the name that the client claims chooses.
+ */
+static enum verdict
+look_cert(const struct internal *in, struct auth_check *c)
+{
+	const struct conf_user *found = NULL, *u;
+	const struct cert *x;
+	struct cert key;
+	bool several = false;
+	const char *p;
+
+	memcpy(key.sha256, c->cert_sha256, sizeof(key.sha256));
+	x = bsearch(&key, in->certs, in->n_certs, sizeof(*in->certs), by_fingerprint);
+	if (x != NULL)
+		return judge_user(x->user, c);
+	for (p = c->cert_emails; *p != '\0'; p += strlen(p) + 1) {
+		u = conf_user_find(in->conf, p);
+		if (u == NULL || u == found)
+			continue;
+		if (c->address[0] != '\0' && str_eq_nocase(u->title, c->address))
+			return judge_user(u, c);
+		several |= found != NULL;
+		found = u;
+	}
+	if (several) {
+		(void)str_copy(
+		    c->reason, sizeof(c->reason), "the certificate has addresses of several users");
+		return V_PERM;
+	}
+	return found == NULL ? V_NEXT : judge_user(found, c);
 }
 
 /* Of a user without a secret: a block that only says what he may; another backend has the
@@ -184,6 +266,10 @@ internal_look(void *self, struct auth_check *c, enum verdict *v)
 	struct internal *in = self;
 	const struct conf_user *u = NULL;
 
+	if (c->cred == CRED_CERT) {
+		*v = look_cert(in, c);
+		return true;
+	}
 	if (c->dummy[0] == '\0')
 		(void)str_copy(c->dummy, sizeof(c->dummy), in->dummy);
 	*v = find_user(in, c, &u);
@@ -241,7 +327,7 @@ const struct authbackend authbackend_internal = {
     .name = "internal",
     .knows_users = true,
     .cpu_bound = true,
-    .creds = CRED_BIT(CRED_PASSWORD),
+    .creds = CRED_BIT(CRED_PASSWORD) | CRED_BIT(CRED_CERT),
     .open = internal_open,
     .look = internal_look,
     .check = internal_check,

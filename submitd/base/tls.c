@@ -7,6 +7,7 @@
 #include "base/tls.h"
 #include "base/net.h"
 #include "base/str.h"
+#include "base/tls_client_cert.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -148,6 +149,8 @@ tls_server_new(const struct tls_server_options *o, char *err, size_t errsize)
 		explain(err, errsize, "private key does not belong to the certificate");
 		goto fail;
 	}
+	if (o->client_ca_pem != NULL && tls_ask_client(ctx, o->client_ca_pem, err, errsize) == -1)
+		goto fail;
 	EVP_PKEY_free(key);
 	return ctx;
 fail:
@@ -173,8 +176,10 @@ choose_by_sni(SSL *ssl, int *alert, void *arg)
 	for (size_t i = 0; i < set->n; i++) {
 		X509 *cert = SSL_CTX_get0_certificate(set->ctxs[i]);
 		if (cert != NULL && X509_check_host(cert, name, 0, 0, NULL) == 1) {
-			if (i > 0)
+			if (i > 0) {
 				SSL_set_SSL_CTX(ssl, set->ctxs[i]);
+				tls_ask_as(ssl, set->ctxs[i]);
+			}
 			return SSL_TLSEXT_ERR_OK;
 		}
 	}

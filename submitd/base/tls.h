@@ -21,8 +21,9 @@ struct tls_facts {
 struct tls_server_options {
 	const char *cert_pem; /* NUL-terminated PEM with the chain */
 	const char *key_pem;
-	const char *min_version; /* "TLSv1.0" .. "TLSv1.3"; NULL: TLSv1.2 */
-	const char *ciphers;     /* TLS 1.2 and older; NULL: OpenSSL's default */
+	const char *min_version;   /* "TLSv1.0" .. "TLSv1.3"; NULL: TLSv1.2 */
+	const char *ciphers;       /* TLS 1.2 and older; NULL: OpenSSL's default */
+	const char *client_ca_pem; /* clients are asked for a certificate of these; NULL: not */
 };
 
 /* A context, or NULL with a text in err. Sessions are not cached, tickets are off. */

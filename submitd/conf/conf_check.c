@@ -129,6 +129,18 @@ check_ou(struct conf_builder *b, const struct conf_ou *x)
 	    CONF_WHERE(x, ou, auth_user_mode), &x->auth_user_filter);
 }
 
+/* Then no user needs anything of his own to log in. */
+static bool
+emails_name_users(const struct conf_builder *b)
+{
+	size_t i;
+
+	for (i = 0; i < b->conf->n_tls; i++)
+		if (b->conf->tls_blocks[i].client_email)
+			return true;
+	return false;
+}
+
 static void
 check_user(struct conf_builder *b, const struct conf_user *x)
 {
@@ -155,10 +167,10 @@ check_user(struct conf_builder *b, const struct conf_user *x)
 			    "%s: secret is not used, because smtp_auth is off; write smtp_auth = "
 			    "matching_sender",
 			    label);
-	} else if (x->secret == NULL) {
+	} else if (x->secret == NULL && x->client_cert_sha256.n == 0 && !emails_name_users(b)) {
 		conf_error(b, CONF_WHERE(x, user, smtp_auth),
-		    "%s: smtp_auth = %s needs secret = \"file:/PATH\"", label,
-		    x->smtp_auth == SMTP_AUTH_ANY_SENDER ? "any_sender" : "matching_sender");
+		    "%s: smtp_auth = %s needs secret = \"file:/PATH\", or client_cert_sha256",
+		    label, x->smtp_auth == SMTP_AUTH_ANY_SENDER ? "any_sender" : "matching_sender");
 	}
 	/*
 	 * A warning, no error: without patterns any_sender still means the senders of the user's
@@ -337,6 +349,7 @@ conf_check(struct conf_builder *b)
 		check_user(b, &c->user_blocks[i]);
 	for (i = 0; i < c->n_transport; i++)
 		check_transport(b, &c->transport_blocks[i]);
+	conf_check_certs(b);
 	conf_check_listeners(b);
 	conf_check_flows(b);
 	check_domains(b);

@@ -73,6 +73,7 @@ static const struct {
     {"SCRAM-SHA-256", "internal", "file"},
     {"OAUTHBEARER", "oauth", NULL},
     {"XOAUTH2", "oauth", NULL},
+    {"EXTERNAL", "internal", NULL},
 };
 
 static bool
@@ -95,6 +96,18 @@ flow_has_type(const struct conf_builder *b, const struct conf_auth_flow *f, cons
 	return false;
 }
 
+/* For certificates of clients. */
+static bool
+listener_asks(const struct conf_listener *l)
+{
+	size_t i;
+
+	for (i = 0; l->tls != LISTENER_TLS_OFF && i < l->n_tls_blocks; i++)
+		if (l->tls_blocks[i]->client_ca != NULL)
+			return true;
+	return false;
+}
+
 static void
 mechanism_check(struct conf_builder *b, const struct conf_listener *l, const char *word)
 {
@@ -108,10 +121,15 @@ mechanism_check(struct conf_builder *b, const struct conf_listener *l, const cha
 	if (i == ARRAY_LEN(mechanisms)) {
 		conf_error(b, where,
 		    "listener \"%s\": auth_mechanisms: there is no \"%s\"; right are PLAIN, "
-		    "LOGIN, SCRAM-SHA-256, OAUTHBEARER and XOAUTH2",
+		    "LOGIN, SCRAM-SHA-256, OAUTHBEARER, XOAUTH2 and EXTERNAL",
 		    l->title, conf_shown(span_of(word), shown));
 		return;
 	}
+	if (str_eq_nocase(word, "EXTERNAL") && !listener_asks(l))
+		conf_warn(b, where,
+		    "listener \"%s\": auth_mechanisms: nobody can log in by EXTERNAL, for no tls "
+		    "block of the listener has client_ca = \"/PATH\"",
+		    l->title);
 	if (l->flow_block == NULL || mechanisms[i].type == NULL ||
 	    flow_has_type(b, l->flow_block, mechanisms[i].type) ||
 	    flow_has_type(b, l->flow_block, mechanisms[i].other))
@@ -127,11 +145,6 @@ listener_check_mechanisms(struct conf_builder *b, const struct conf_listener *l)
 {
 	size_t i;
 
-	if (CONF_GIVEN(l, listener, auth_mechanisms) && l->auth_mechanisms.n == 0)
-		conf_error(b, CONF_WHERE(l, listener, auth_mechanisms),
-		    "listener \"%s\": auth_mechanisms is empty: nobody could log in; leave it out "
-		    "for all, or write auth = off",
-		    l->title);
 	for (i = 0; i < l->auth_mechanisms.n; i++)
 		mechanism_check(b, l, l->auth_mechanisms.v[i]);
 	if (l->auth == LISTENER_AUTH_OFF && l->auth_mechanisms.n > 0)

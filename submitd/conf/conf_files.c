@@ -80,6 +80,22 @@ files_check_parent(struct conf_findings *f, struct conf_where where, const char 
 		    option, path, dir);
 }
 
+/* One file of certificates, as OpenSSL reads it. */
+static void
+files_check_ca(struct conf_findings *f, struct conf_where where, const char *label,
+    const char *option, const char *path)
+{
+	char err[256] = "";
+	SSL_CTX *ctx;
+
+	if (path == NULL)
+		return;
+	ctx = tls_client_new(path, true, err, sizeof err);
+	if (ctx == NULL)
+		conf_findings_add(f, true, where, "%s: %s: %s: %s", label, option, path, err);
+	SSL_CTX_free(ctx);
+}
+
 static void
 files_check_tls(struct conf_findings *f, const struct conf_tls *t)
 {
@@ -101,6 +117,7 @@ files_check_tls(struct conf_findings *f, const struct conf_tls *t)
 		    t->certificate, t->key, err);
 		goto out;
 	}
+	files_check_ca(f, CONF_WHERE(t, tls, client_ca), label, "client_ca", t->client_ca);
 	left = not_after - (long long)time(NULL);
 	end = (time_t)not_after;
 	if (left > CONF_EXPIRY_WARN_DAYS * 86400LL || gmtime_r(&end, &tm) == NULL)
@@ -202,22 +219,6 @@ files_check_server(struct conf_findings *f, const struct conf *c)
 		    "server: control = \"%s\" is something else than a socket", s->control);
 }
 
-/* One file of certificates, as OpenSSL reads it. */
-static void
-files_check_ca(
-    struct conf_findings *f, struct conf_where where, const char *label, const char *path)
-{
-	char err[256] = "";
-	SSL_CTX *ctx;
-
-	if (path == NULL)
-		return;
-	ctx = tls_client_new(path, true, err, sizeof err);
-	if (ctx == NULL)
-		conf_findings_add(f, true, where, "%s: ca_file: %s: %s", label, path, err);
-	SSL_CTX_free(ctx);
-}
-
 /* One line in a file that others cannot read. */
 static void
 files_check_secret(struct conf_findings *f, struct conf_where where, const char *label,
@@ -268,7 +269,7 @@ files_check_backend(struct conf_findings *f, const struct conf_backend *b)
 				   CONF_FILE_MAX, &text) == 0)
 		files_check_mode(f, CONF_WHERE(b, backend, path), label, "path", b->path);
 	buf_wipe(&text);
-	files_check_ca(f, CONF_WHERE(b, backend, ca_file), label, b->ca_file);
+	files_check_ca(f, CONF_WHERE(b, backend, ca_file), label, "ca_file", b->ca_file);
 	files_check_jwks(f, CONF_WHERE(b, backend, jwks_file), label, b->jwks_file);
 	if (b->client_secret != NULL && strncmp(b->client_secret, "file:", 5) == 0)
 		files_check_secret(f, CONF_WHERE(b, backend, client_secret), label, "client_secret",
@@ -307,6 +308,6 @@ conf_check_files(const struct conf *c, struct conf_findings *f)
 		const struct conf_transport *t = &c->transport_blocks[i];
 
 		conf_label(CONF_BLOCK_transport, t->title, NULL, label);
-		files_check_ca(f, CONF_WHERE(t, transport, ca_file), label, t->ca_file);
+		files_check_ca(f, CONF_WHERE(t, transport, ca_file), label, "ca_file", t->ca_file);
 	}
 }

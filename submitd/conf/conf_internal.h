@@ -249,6 +249,7 @@ void conf_derive_guard(struct conf_builder *);
 void conf_index_domains(struct conf_builder *);   /* conf_find.c: domains, users, routes */
 void conf_check(struct conf_builder *);           /* conf_check.c */
 void conf_check_listeners(struct conf_builder *); /* conf_check_listener.c */
+void conf_check_certs(struct conf_builder *);     /* conf_check_cert.c */
 void conf_check_backend(struct conf_builder *, const struct conf_backend *);
 void conf_check_flows(struct conf_builder *); /* conf_check_flow.c: chains, backends of units */
 /* conf_check_http.c, conf_check_oauth.c: backends that ask an HTTP server */

@@ -163,7 +163,7 @@ on_auth_mechs(struct ipc_peer *p, struct ipc_in *in)
 	if (ipc_decode_auth_mechs(in, &m) == -1)
 		return -1;
 	listener = span_dup(m.listener);
-	front_set_mechs(&front, listener, m.clear, m.encrypted);
+	front_set_mechs(&front, listener, &m);
 	free(listener);
 	if (ev_timer_pending(&begin_timer) && mechs_are_known())
 		begin(NULL);

@@ -44,9 +44,9 @@ struct front_listener {
 	const struct conf_limit *limit;
 	SSL_CTX **ctxs; /* one per certificate; ctxs[0] is used for new connections */
 	size_t n_ctxs;
-	bool ctxs_shared;  /* they belong to an earlier listener with the same list */
-	char *mechs_clear; /* what auth told us; NULL until then */
-	char *mechs_tls;
+	bool ctxs_shared;             /* they belong to an earlier listener with the same list */
+	char *mechs_clear;            /* what auth told us; NULL until then */
+	char *mechs_tls, *mechs_cert; /* behind TLS, and with a certificate of the client */
 	uint32_t sessions;
 };
 
@@ -90,7 +90,7 @@ void front_slot_release(struct front *, uint64_t sid);
 struct smtp_session *front_session(struct front *, uint64_t sid);
 
 /* auth told what EHLO may offer on a listener. */
-void front_set_mechs(struct front *, const char *listener, struct span clear, struct span tls);
+void front_set_mechs(struct front *, const char *listener, const struct ipc_auth_mechs *);
 void front_forget_mechs(struct front *);
 /*
  * The auth role went away: exchanges get 454. What EHLO offers stays, so that clients

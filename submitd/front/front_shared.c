@@ -109,7 +109,7 @@ mechs_copy(struct span s)
 }
 
 void
-front_set_mechs(struct front *f, const char *listener, struct span clear, struct span tls)
+front_set_mechs(struct front *f, const char *listener, const struct ipc_auth_mechs *m)
 {
 	for (size_t i = 0; i < f->n_listeners; i++) {
 		struct front_listener *l = &f->listeners[i];
@@ -118,8 +118,10 @@ front_set_mechs(struct front *f, const char *listener, struct span clear, struct
 			continue;
 		free(l->mechs_clear);
 		free(l->mechs_tls);
-		l->mechs_clear = mechs_copy(clear);
-		l->mechs_tls = mechs_copy(tls);
+		free(l->mechs_cert);
+		l->mechs_clear = mechs_copy(m->clear);
+		l->mechs_tls = mechs_copy(m->encrypted);
+		l->mechs_cert = mechs_copy(m->certified);
 	}
 }
 
@@ -131,7 +133,8 @@ front_forget_mechs(struct front *f)
 
 		free(l->mechs_clear);
 		free(l->mechs_tls);
-		l->mechs_clear = l->mechs_tls = NULL;
+		free(l->mechs_cert);
+		l->mechs_clear = l->mechs_tls = l->mechs_cert = NULL;
 	}
 }
 

@@ -19,7 +19,7 @@ static SSL_CTX *
 load_one(const struct conf_tls *t, char *err, size_t errsize)
 {
 	static const char *const versions[] = {CONF_ENUM_tls_min_version};
-	struct buf cert = BUF_INIT, key = BUF_INIT;
+	struct buf cert = BUF_INIT, key = BUF_INIT, ca = BUF_INIT;
 	struct tls_server_options o = {
 	    .min_version = versions[t->min_version], .ciphers = t->ciphers};
 	SSL_CTX *ctx = NULL;
@@ -36,6 +36,14 @@ load_one(const struct conf_tls *t, char *err, size_t errsize)
 		snprintf(err, errsize, "tls \"%s\": %s: %s", t->title, t->key, strerror(errno));
 		goto out;
 	}
+	if (t->client_ca != NULL) {
+		if (fs_read_file(t->client_ca, PEM_MAX, &ca) == -1) {
+			snprintf(err, errsize, "tls \"%s\": %s: %s", t->title, t->client_ca,
+			    strerror(errno));
+			goto out;
+		}
+		o.client_ca_pem = buf_cstr(&ca);
+	}
 	o.cert_pem = buf_cstr(&cert);
 	o.key_pem = buf_cstr(&key);
 	ctx = tls_server_new(&o, why, sizeof(why));
@@ -43,6 +51,7 @@ load_one(const struct conf_tls *t, char *err, size_t errsize)
 		snprintf(err, errsize, "tls \"%s\": %s", t->title, why);
 out:
 	buf_clear(&cert);
+	buf_clear(&ca);
 	buf_wipe(&key);
 	return ctx;
 }

@@ -7,6 +7,7 @@
 #include "base/enc.h"
 #include "base/ev.h"
 #include "base/str.h"
+#include "base/tls_client_cert.h"
 #include "front/smtp_session.h"
 
 #include <stdlib.h>
@@ -52,6 +53,22 @@ mech_is_offered(const char *mechs, struct span mech)
 	return false;
 }
 
+/* The certificate that the client proved to have, if there is one. */
+static void
+auth_add_cert(struct smtp_session *s, struct tls_client_cert *c, struct ipc_auth_start *m)
+{
+	const SSL *ssl = io_ssl(s->io);
+
+	if (!tls_client_verified(ssl) || tls_client_cert(ssl, c) == -1)
+		return;
+	m->cert_sha256 = span_of(c->sha256);
+	m->cert_subject = span_of(c->subject);
+	for (size_t i = 0; i < s->l->n_ctxs; i++)
+		if (s->l->ctxs[i] == SSL_get_SSL_CTX(ssl) &&
+		    s->l->conf->tls_blocks[i]->client_email)
+			m->cert_emails = (struct span){c->emails, c->emails_len};
+}
+
 static enum cmd_result
 auth_start(struct smtp_session *s, struct span mech, const struct span *initial)
 {
@@ -65,7 +82,9 @@ auth_start(struct smtp_session *s, struct span mech, const struct span *initial)
 	    .tls_cipher = span_of(tls == NULL ? NULL : tls->cipher),
 	    .mech = mech,
 	    .has_initial = initial != NULL};
+	struct tls_client_cert cert;
 
+	auth_add_cert(s, &cert, &m);
 	if (initial != NULL)
 		m.initial = *initial;
 	if (s->front->link->auth_start(&m) == -1)

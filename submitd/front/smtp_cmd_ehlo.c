@@ -5,6 +5,7 @@
  * certificate and no TLS yet, AUTH only what the auth role told and may be used.
  */
 #include "base/str.h"
+#include "base/tls_client_cert.h"
 #include "front/smtp_session.h"
 
 #include <stdio.h>
@@ -16,7 +17,9 @@ smtp_auth_mechs(const struct smtp_session *s)
 {
 	const struct conf_listener *l = s->l->conf;
 	bool tls = smtp_session_tls(s) != NULL;
-	const char *mechs = tls ? s->l->mechs_tls : s->l->mechs_clear;
+	const char *mechs = !tls                                 ? s->l->mechs_clear
+	                    : tls_client_verified(io_ssl(s->io)) ? s->l->mechs_cert
+	                                                         : s->l->mechs_tls;
 
 	if (l->auth == LISTENER_AUTH_OFF || (l->auth == LISTENER_AUTH_ENCRYPTED && !tls))
 		return NULL;

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: ISC
-"""SASL mechanisms beside PLAIN and LOGIN (P3), with clients that others wrote and with hostile ones."""
+"""SASL mechanisms beside PLAIN and LOGIN (P3), with clients of others and hostile ones."""
 import os
 import sys
 
@@ -20,14 +20,46 @@ from tap import equal, ok, run, skip, test, wait_for
 
 SARA, PASSWORD = "sara@example.com", "correct pencil"
 LIMIT = 'limit "normal" { max_per_address = 1000  max_errors = 100  max_auth_failures = 100 }'
+TLS = ('tls "default" { certificate = "@D@/server.pem"  key = "@D@/server.key"\n'
+       '  client_ca = "@D@/clients.pem"  client_email = true }')
 FLOW = ('auth_flow "people" { chain = {"internal", "files"} }\n'
-        f'user "{SARA}" {{ smtp_auth = matching_sender  secret = "file:@D@/sara.hash" }}\n')
+        f'user "{SARA}" {{ smtp_auth = matching_sender  secret = "file:@D@/sara.hash" }}\n'
+        'user "dan@example.com" { smtp_auth = matching_sender\n'
+        '  client_cert_sha256 = {"@DAN@"} }\n'
+        'user "eve@example.com" { smtp_auth = matching_sender  secret = "file:@D@/sara.hash" }\n')
+
+
+def openssl(*args):
+    return peers.run("openssl", *args).stdout
+
+
+def client_certs(directory):
+    """dan (by fingerprint), eve (by her address), old (expired), and mallory of another authority."""
+    for ca in ("clients", "others"):
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-days", "30", "-subj", f"/CN={ca}", "-addext", "basicConstraints=critical,CA:TRUE",
+                "-keyout", f"{directory}/{ca}.key", "-out", f"{directory}/{ca}.pem")
+    for name, ca, days in (("dan", "clients", "30"), ("eve", "clients", "30"),
+                           ("old", "clients", "-1"), ("mallory", "others", "30")):
+        base = f"{directory}/{name}"
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-subj", f"/CN={name}", "-keyout", base + ".key", "-out", base + ".csr")
+        with open(base + ".ext", "w") as f:
+            mail = "nobody@elsewhere.example" if name == "dan" else "eve@example.com"
+            f.write(f"subjectAltName=email:{mail}\nextendedKeyUsage=clientAuth\n")
+        openssl("x509", "-req", "-in", base + ".csr", "-CA", f"{directory}/{ca}.pem", "-CAkey",
+                f"{directory}/{ca}.key", "-CAcreateserial", "-days", days, "-extfile",
+                base + ".ext", "-out", base + ".pem")
+    return openssl("x509", "-in", f"{directory}/dan.pem", "-noout", "-fingerprint",
+                   "-sha256").strip().split("=")[1]
 
 
 @contextlib.contextmanager
 def fixture():
     with NextHop() as hop:
-        s = Service(next_port=hop.port, start=False, blocks={"limit": LIMIT, "auth_flow": FLOW})
+        s = Service(next_port=hop.port, start=False, blocks={"limit": LIMIT, "tls": TLS})
+        s.flow = FLOW.replace("@DAN@", client_certs(s.dir))
+        s.write_conf(auth_flow=s.flow)
         r = s.run_ctl("passwd", "--hash", "--method", "scram-sha-256", text=PASSWORD + "\n",
                       conf=False)
         equal(r.returncode, 0, r.stderr)
@@ -191,6 +223,62 @@ def scram_hostile(s):
     equal(s.roles()["auth"], pids, "the auth process lives")
 
 
+def with_cert(s, name, tls13=True):
+    """A session on 465 whose client shows that certificate."""
+    ctx = ssl.create_default_context(cafile=s.dir + "/ca.pem")
+    ctx.check_hostname = False
+    if not tls13:
+        ctx.maximum_version = ssl.TLSVersion.TLSv1_2
+    if name:
+        ctx.load_cert_chain(f"{s.dir}/{name}.pem", f"{s.dir}/{name}.key")
+    c = smtpc.Client(s.port465, greet=False)
+    c.wrap(ctx=ctx)
+    equal(c.reply()[0], 220)
+    c.ehlo()
+    return c
+
+
+@test("P3 RFC 4422: EXTERNAL is offered to those whose certificate verified, and to nobody else")
+def external_offered(s):
+    for tls13 in (True, False):
+        for name, there in (("dan", True), ("eve", True), ("mallory", False), ("old", False),
+                            (None, False)):
+            with with_cert(s, name, tls13) as c:
+                equal("EXTERNAL" in c.extensions["AUTH"].split(), there, f"{name}, {tls13}")
+                if not there:
+                    equal(c.cmd("AUTH EXTERNAL =")[0], 504)
+                    equal(c.auth(USER, s.password())[0], 235)   # a bad one costs nothing else
+
+
+@test("P3 RFC 4422: EXTERNAL: by fingerprint, by the address in the certificate, and not as others")
+def external(s):
+    dan, eve = "dan@example.com", "eve@example.com"
+    for name, authzid, code, who in (
+            ("dan", None, 235, dan), ("dan", "", 235, dan), ("dan", dan, 235, dan),
+            ("dan", SARA, 535, None), ("dan", eve, 535, None), ("eve", "", 235, eve),
+            ("eve", eve, 235, eve), ("eve", dan, 535, None), ("eve", "x" * 300, 535, None),
+            ("eve", "eve\0", 535, None)):
+        with with_cert(s, name) as c:
+            if authzid is None:
+                equal(c.cmd("AUTH EXTERNAL")[0], 334)
+                got = c.cmd("")
+            else:
+                got = c.cmd("AUTH EXTERNAL " + (scram.b64(authzid) or "="))
+            equal(got[0], code, f"{name} as {authzid!r}: {got}")
+            if who:
+                equal(c.cmd(f"MAIL FROM:<{who}>")[0], 250)
+
+
+@test("P3: EXTERNAL by msmtp and curl")
+def external_stock(s):
+    msmtp(s, "external", "dan@example.com", "unused", f"--tls-cert-file={s.dir}/dan.pem",
+          f"--tls-key-file={s.dir}/dan.key")
+    curl(s, "EXTERNAL", "dan@example.com", "--cert", s.dir + "/dan.pem", "--key",
+         s.dir + "/dan.key", "--user", "dan@example.com:")
+    ok("CN=dan" in s.wait_log(event="auth", mech="EXTERNAL", login="dan@example.com")["cert"],
+       "the subject is logged")
+
+
 @test("P3: wrong user and wrong password take the same time, whatever the kind of hash")
 def timing(s):
     def median(user):
@@ -222,7 +310,7 @@ def follows_file(s):
     smtpc.login(s, "nora@example.com").close()
     s.ctl("passwd", "--delete", "nora@example.com")
     wait_for(lambda: not has_scram(), "SCRAM to go with the file's keys", 30)
-    s.write_conf(auth_flow=FLOW)
+    s.write_conf(auth_flow=s.flow)
     s.ctl("reload")
 
 

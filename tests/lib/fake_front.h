@@ -427,6 +427,9 @@ fake_setup(void)
 	conf_findings_clear(&findings);
 	if (fake.conf == NULL)
 		abort();
+	const struct ipc_auth_mechs fake_mechs = {
+	    .clear = span_of("PLAIN LOGIN"), .encrypted = span_of("PLAIN LOGIN")};
+
 	front_init(&fake.front, fake.conf, &fake_link);
 	for (size_t i = 0; i < fake.front.n_listeners; i++) {
 		struct front_listener *l = &fake.front.listeners[i];
@@ -435,8 +438,7 @@ fake_setup(void)
 		l->n_ctxs = 1;
 		l->ctxs_shared = true;
 		if (l->conf->auth != LISTENER_AUTH_OFF)
-			front_set_mechs(&fake.front, l->conf->title, span_of("PLAIN LOGIN"),
-			    span_of("PLAIN LOGIN"));
+			front_set_mechs(&fake.front, l->conf->title, &fake_mechs);
 	}
 }
 

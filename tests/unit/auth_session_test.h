@@ -29,6 +29,10 @@
 	"SCRAM-SHA-256$4096:" SCRAM_SALT "$NPykTmxhvQ4QydY34wnid8tcnX02Uktf4GdWbwjc/ek=:"          \
 	"g6cZ2zK7Tpo5G+CkYlHdz2+Dr5MuBzOBweZ2KXlXybI="
 /* both of the password "x" */
+#define CERT_A "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define CERT_B                                                                                     \
+	"AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:"  \
+	"AA:AA:AA"
 #define DELAY_MS 60
 
 static char dir[] = "/tmp/submitd-test-XXXXXX";
@@ -118,6 +122,9 @@ wait_answer(void)
 	assert_true(answer.there);
 }
 
+/* Of the certificate that the next client shows. */
+static struct span cert_sha256, cert_emails;
+
 static void
 begin(const char *listener, bool tls, const char *client, const char *mech,
     const struct span *initial)
@@ -134,6 +141,8 @@ begin(const char *listener, bool tls, const char *client, const char *mech,
 		m.has_initial = 1;
 		m.initial = *initial;
 	}
+	m.cert_sha256 = cert_sha256;
+	m.cert_emails = cert_emails;
 	answer.there = false;
 	assert_int_equal(auth_session_start(conf, front, &m), 0);
 }
@@ -180,9 +189,11 @@ setup(void **state)
 	    "ou \"hq\" { domains = {\"example.com\"} auth_user_mode = deny"
 	    " auth_user_filter = {\"ceo@*\"} }\n",
 	    dir, dir, DELAY_MS);
-	static const char *const users[][2] = {{"alice", "smtp_auth = matching_sender"},
+	static const char *const users[][2] = {
+	    {"alice", "smtp_auth = matching_sender client_cert_sha256 = {\"" CERT_A "\"}"},
 	    {"both", "smtp_auth = matching_sender"}, {"off", ""},
-	    {"netted", "smtp_auth = matching_sender clients = {\"10.0.0.0/8\"}"}};
+	    {"netted", "smtp_auth = matching_sender clients = {\"10.0.0.0/8\"}"
+		       " client_cert_sha256 = {\"" CERT_B "\"}"}};
 	for (size_t i = 0; i < ARRAY_LEN(users); i++)
 		buf_addf(&b, "user \"%s@example.com\" { secret = \"file:%s/hash\" %s }\n",
 		    users[i][0], dir, users[i][1]);

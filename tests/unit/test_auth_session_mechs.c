@@ -10,6 +10,8 @@
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
 
+#define CERT_C "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
+
 /* A token says whose it is: its own text is the local part. */
 static enum verdict
 token_check(void *self, struct auth_check *c)
@@ -318,6 +320,77 @@ test_scram_hostile(void **state)
 	assert_int_equal(auth_session_stats()->open, 0);
 }
 
+/* ---- EXTERNAL ---------------------------------------------------------------------------------
+ */
+
+/* RFC 4422: the certificate says who it is; a name, if there is one, must be his. */
+static void
+test_external(void **state)
+{
+	static const struct {
+		const char *sha256;
+		struct span emails; /* where they may name users */
+		const char *authzid;
+		unsigned code;
+		const char *principal, *reason;
+	} cases[] = {
+	    {CERT_A, {"", 0}, "", 235, "alice@example.com", ""},
+	    {CERT_A, {"", 0}, "ALICE@example.com", 235, "alice@example.com", ""},
+	    {CERT_A, {"", 0}, "alice", 235, "alice@example.com", ""},
+	    {CERT_A, {"", 0}, "both@example.com", 535, "", "another"},
+	    {CERT_A, {"", 0}, "ceo@example.com", 535, "", "rule S14"},
+	    {CERT_A, {"", 0}, " alice", 535, "", "white space"},
+	    {CERT_B, {"", 0}, "", 535, "", "client"}, /* S18: not from here */
+	    {CERT_C, {"", 0}, "", 535, "", "unknown user"},
+	    {CERT_C, {"", 0}, "alice", 535, "", "unknown user"},
+	    {CERT_C, {"x@y.example\0both@example.com\0", 29}, "", 235, "both@example.com", ""},
+	    {CERT_C, {"Both@Example.COM\0", 17}, "both", 235, "both@example.com", ""},
+	    {CERT_C, {"Both@Example.COM\0", 17}, "alice", 535, "", "another"},
+	    {CERT_C, {"both@example.com\0alice@example.com\0", 35}, "", 535, "", "several"},
+	    {CERT_C, {"both@example.com\0alice@example.com\0", 35}, "alice", 235,
+		"alice@example.com", ""},
+	    {CERT_C, {"off@example.com\0", 16}, "", 535, "", "smtp_auth"}, /* S18 */
+	    /* the fingerprint goes first */
+	    {CERT_A, {"both@example.com\0", 17}, "", 235, "alice@example.com", ""},
+	};
+	static const struct span good = {"", 0};
+	size_t i;
+
+	(void)state;
+	begin("enc", true, "192.0.2.1", "EXTERNAL", &good); /* without a certificate */
+	wait_answer();
+	assert_int_equal(answer.m.code, 504);
+	cert_sha256 = span_of("no fingerprint");
+	begin("enc", true, "192.0.2.1", "EXTERNAL", &good);
+	wait_answer();
+	assert_int_equal(answer.m.code, 504);
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		struct span authzid = span_of(cases[i].authzid);
+
+		cert_sha256 = span_of(cases[i].sha256);
+		cert_emails = cases[i].emails;
+		begin("enc", true, "192.0.2.1", "EXTERNAL", i % 2 == 0 ? &authzid : NULL);
+		wait_answer();
+		if (i % 2 == 1) {
+			assert_int_equal(answer.m.more, 1);
+			respond(cases[i].authzid);
+		}
+		struct ipc_audit_auth r = last_record();
+		char reason[200];
+		(void)str_copy_span(reason, sizeof(reason), r.reason);
+		if (answer.m.more != 0 || answer.m.code != cases[i].code ||
+		    !span_eq(answer.m.principal, cases[i].principal) ||
+		    strstr(reason, cases[i].reason) == NULL)
+			fail_msg("case %zu: %d (%s)", i, answer.m.code, reason);
+		assert_true(span_eq(r.mech, "EXTERNAL"));
+	}
+	begin("clear", false, "192.0.2.1", "EXTERNAL", &good); /* nor without TLS */
+	wait_answer();
+	assert_int_equal(answer.m.code, 504);
+	cert_sha256 = cert_emails = (struct span){NULL, 0};
+	assert_int_equal(auth_session_stats()->open, 0);
+}
+
 int
 main(void)
 {
@@ -326,6 +399,7 @@ main(void)
 	    cmocka_unit_test(test_scram),
 	    cmocka_unit_test(test_scram_fakes),
 	    cmocka_unit_test(test_scram_hostile),
+	    cmocka_unit_test(test_external),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

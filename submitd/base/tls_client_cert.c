@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Asks clients for certificates and tells whose they are (RFC 4422, EXTERNAL). Runs in
+ * front, and in the checking child. Must never take for verified what OpenSSL found a
+ * fault with, though such a client may go on without.
+ */
+#include "base/tls_client_cert.h"
+
+#include "base/enc.h"
+#include "base/str.h"
+#include "base/tls.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/sha.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+
+/* What an SSL carries when any step of the verification failed. */
+static int
+fault_index(void)
+{
+	static int index = -1;
+
+	if (index == -1)
+		index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	return index;
+}
+
+/* Goes on in any case; the fault stays with the connection. */
+static int
+note_fault(int good, X509_STORE_CTX *x)
+{
+	static char fault;
+	SSL *ssl = X509_STORE_CTX_get_ex_data(x, SSL_get_ex_data_X509_STORE_CTX_idx());
+
+	if (!good && (ssl == NULL || SSL_set_ex_data(ssl, fault_index(), &fault) != 1))
+		return 0;
+	return 1;
+}
+
+int
+tls_ask_client(SSL_CTX *ctx, const char *ca_pem, char *err, size_t errsize)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+	BIO *b = BIO_new_mem_buf(ca_pem, -1);
+	unsigned n = 0;
+	X509 *ca;
+	int result = -1;
+
+	while (b != NULL && (ca = PEM_read_bio_X509(b, NULL, NULL, NULL)) != NULL) {
+		bool added =
+		    X509_STORE_add_cert(store, ca) == 1 && SSL_CTX_add_client_CA(ctx, ca) == 1;
+
+		X509_free(ca);
+		if (!added)
+			break;
+		n++;
+	}
+	BIO_free(b);
+	/* the end of the text is not an error */
+	ERR_clear_error();
+	if (n == 0)
+		(void)str_copy(err, errsize, "client_ca holds no certificate in PEM form");
+	else if (fault_index() == -1)
+		(void)str_copy(err, errsize, "out of memory");
+	else
+		result = 0;
+	if (result == 0)
+		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE, note_fault);
+	return result;
+}
+
+void
+tls_ask_as(SSL *ssl, const SSL_CTX *ctx)
+{
+	SSL_set_verify(ssl, SSL_CTX_get_verify_mode(ctx), SSL_CTX_get_verify_callback(ctx));
+}
+
+bool
+tls_client_verified(const SSL *ssl)
+{
+	return ssl != NULL && (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0 &&
+	       SSL_get0_peer_certificate(ssl) != NULL && SSL_get_verify_result(ssl) == X509_V_OK &&
+	       SSL_get_ex_data(ssl, fault_index()) == NULL;
+}
+
+static void
+take_subject(X509 *cert, char out[TLS_CERT_SUBJECT])
+{
+	BIO *b = BIO_new(BIO_s_mem());
+	char *p = NULL;
+	long n;
+
+	out[0] = '\0';
+	if (b == NULL)
+		return;
+	/* escapes all that is not printable ASCII */
+	if (X509_NAME_print_ex(b, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253) >= 0 &&
+	    (n = BIO_get_mem_data(b, &p)) > 0) {
+		size_t len = (size_t)n < TLS_CERT_SUBJECT - 1 ? (size_t)n : TLS_CERT_SUBJECT - 1;
+
+		memcpy(out, p, len);
+		out[len] = '\0';
+	}
+	BIO_free(b);
+}
+
+/* What does not fit, or holds what no address holds, is left out. */
+static void
+take_emails(X509 *cert, struct tls_client_cert *out)
+{
+	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+	int i;
+
+	out->emails_len = 0;
+	for (i = 0; names != NULL && i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
+		struct span s;
+
+		if (g->type != GEN_EMAIL)
+			continue;
+		s = (struct span){(const char *)ASN1_STRING_get0_data(g->d.rfc822Name),
+		    (size_t)ASN1_STRING_length(g->d.rfc822Name)};
+		if (s.n == 0 || s.n + 1 > TLS_CERT_EMAILS - out->emails_len || !str_is_ascii(s) ||
+		    str_has_control(s) || memchr(s.p, ' ', s.n) != NULL)
+			continue;
+		memcpy(out->emails + out->emails_len, s.p, s.n);
+		out->emails_len += s.n;
+		out->emails[out->emails_len++] = '\0';
+	}
+	GENERAL_NAMES_free(names);
+}
+
+int
+tls_client_cert(const SSL *ssl, struct tls_client_cert *out)
+{
+	X509 *cert = SSL_get0_peer_certificate(ssl);
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	struct buf hex = BUF_INIT;
+	unsigned n = 0;
+
+	if (cert == NULL || X509_digest(cert, EVP_sha256(), digest, &n) != 1 || n != sizeof(digest))
+		return -1;
+	hex_encode(&hex, digest, n);
+	(void)str_copy_span(out->sha256, sizeof(out->sha256), buf_span(&hex));
+	buf_clear(&hex);
+	take_subject(cert, out->subject);
+	take_emails(cert, out);
+	return 0;
+}
+
+int
+tls_fingerprint_parse(struct span s, char out[TLS_FINGERPRINT])
+{
+	bool colons = s.n == 95;
+	char hex[TLS_FINGERPRINT];
+	size_t i, n = 0;
+
+	if (s.n != 64 && !colons)
+		return -1;
+	for (i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (colons && i % 3 == 2) {
+			if (c != ':')
+				return -1;
+			continue;
+		}
+		if (c >= 'A' && c <= 'F')
+			c = (char)(c + 32);
+		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
+			return -1;
+		hex[n++] = c;
+	}
+	hex[n] = '\0';
+	memcpy(out, hex, sizeof(hex));
+	return 0;
+}
