@@ -34,7 +34,8 @@ static const struct conf_case cases[] = {
 	 "block of the listener has client_ca",
 	    "3 warning: listener \"l\": auth_mechanisms: nobody can log in by EXTERNAL, for "
 	    "auth_flow \"f\" has no backend with type = internal",
-	    "3 warning: listener \"l\": auth_mechanisms: nobody can log in by XOAUTH2"}},
+	    "3 warning: listener \"l\": auth_mechanisms: nobody can log in by XOAUTH2",
+	    "3 warning: listener \"l\": backend \"one\" of auth_flow \"f\" is never asked here"}},
     {"no fingerprint",
 	HEAD(
 	    CA, "", "\"internal\", \"one\"") "user \"a@example.com\" { smtp_auth = matching_sender "
@@ -48,7 +49,7 @@ static const struct conf_case cases[] = {
 				     "\"} }\nuser \"b@example.com\" { smtp_auth = matching_sender "
 				     "client_cert_sha256 = {\"" A64 "\"} }" REST,
 	{"7 error: user \"b@example.com\": client_cert_sha256: aaaaaaaaaaaaaaaa... stands at user "
-         "\"a@example.com\" too"}},
+	 "\"a@example.com\" too"}},
     {"nobody asks",
 	HEAD(
 	    "", "", "\"internal\", \"one\"") "user \"a@example.com\" { smtp_auth = matching_sender "
