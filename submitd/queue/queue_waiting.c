@@ -211,7 +211,8 @@ queue_waiting_sweep(struct queue *q, struct qdest *d)
 	if (!d->sweep_due || d->sweeping || d->fetching)
 		return;
 	d->sweep_due = false;
-	if (t == NULL || t->paused || d->fails == 0 || q->draining)
+	/* its turn comes before the rest: the next vain try goes on with that */
+	if (t == NULL || t->paused || d->fails == 0 || d->retry_at <= queue_now() || q->draining)
 		return;
 	/* nothing of it may be on its way to memory meanwhile */
 	TAILQ_FOREACH_SAFE (j, &d->ready, entry, next)
