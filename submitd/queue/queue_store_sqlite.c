@@ -205,8 +205,12 @@ check_schema(struct queue_store *s, enum store_mode mode)
 			rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
 		return rc == SQLITE_OK ? sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) : rc;
 	}
-	if (app == APPLICATION_ID && version == 1 && mode == STORE_WRITE)
-		return sqlite3_exec(s->db, upgrade_1, NULL, NULL, NULL);
+	if (app == APPLICATION_ID && version == 1 && mode == STORE_WRITE) {
+		rc = sqlite3_exec(s->db, upgrade_1, NULL, NULL, NULL);
+		if (rc != SQLITE_OK)
+			return rc;
+		version = SCHEMA_VERSION;
+	}
 	if (app != APPLICATION_ID || version != SCHEMA_VERSION)
 		return SQLITE_NOTADB;
 	return mode == STORE_WRITE ? sqlite3_exec(s->db, schema_audit, NULL, NULL, NULL)

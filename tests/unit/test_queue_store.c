@@ -308,11 +308,11 @@ test_upgrade(void **state)
 	snprintf(path, sizeof(path), "%s/queue.db", dir);
 	sqlite3 *db = NULL;
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(
-	    sqlite3_exec(db,
-		"ALTER TABLE destination DROP COLUMN warned_next;"
-		"ALTER TABLE destination DROP COLUMN warned_qid; PRAGMA user_version=1",
-		NULL, NULL, NULL),
+	assert_int_equal(sqlite3_exec(db,
+			     "ALTER TABLE destination DROP COLUMN warned_next;"
+			     "ALTER TABLE destination DROP COLUMN warned_qid; DROP TABLE "
+	                     "audit_batch; PRAGMA user_version=1",
+			     NULL, NULL, NULL),
 	    SQLITE_OK);
 	sqlite3_close(db);
 	assert_null(queue_store_open(path, STORE_READ, &damaged, err, sizeof(err)));
@@ -322,6 +322,9 @@ test_upgrade(void **state)
 	assert_int_equal(queue_store_dest_set_warned(st, 1, &place), 0);
 	assert_int_equal(queue_store_dest_warned(st, 1, &got), 0);
 	assert_true(got.next_ms == 5000 && got.qid == 7);
+	uint64_t last = 7, bytes = 7; /* its table is there too */
+	assert_int_equal(queue_store_audit_state(st, &last, &bytes), 0);
+	assert_true(last == 0 && bytes == 0);
 	/* D3: after the clock was set back the place is not beyond it */
 	assert_int_equal(queue_store_clamp(st, 4500), 0);
 	assert_int_equal(queue_store_dest_warned(st, 1, &got), 0);
