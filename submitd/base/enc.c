@@ -103,6 +103,28 @@ out:
 }
 
 void
+dec_add_u64(struct buf *out, uint64_t v)
+{
+	char text[20];
+	size_t at = sizeof(text);
+
+	do
+		text[--at] = (char)('0' + v % 10);
+	while ((v /= 10) != 0);
+	buf_add(out, text + at, sizeof(text) - at);
+}
+
+void
+hex_add_u64(struct buf *out, uint64_t v)
+{
+	char text[16];
+
+	for (size_t i = sizeof(text); i-- > 0; v >>= 4)
+		text[i] = hexdigits[v & 15];
+	buf_add(out, text, sizeof(text));
+}
+
+void
 hex_encode(struct buf *out, const void *data, size_t n)
 {
 	const uint8_t *p = data;

@@ -14,6 +14,9 @@ int base64_decode(struct buf *out, struct span);
 int base64url_decode(struct buf *out, struct span);
 
 void hex_encode(struct buf *out, const void *, size_t n);
+/* Numbers, without the price of printf: in decimal, and as 16 digits. */
+void dec_add_u64(struct buf *out, uint64_t);
+void hex_add_u64(struct buf *out, uint64_t);
 
 /* CRC-32C (Castagnoli), start with 0. */
 uint32_t crc32c(uint32_t crc, const void *, size_t n);

@@ -59,7 +59,9 @@ audit_file_add(struct audit_file *a, int64_t time_ms, const char *kind, struct s
 
 	if (a->path == NULL)
 		return;
-	buf_addf(&a->out, "{\"seq\":%" PRIu64 ",\"time\":", ++a->seq);
+	buf_add_str(&a->out, "{\"seq\":");
+	dec_add_u64(&a->out, ++a->seq);
+	buf_add_str(&a->out, ",\"time\":");
 	add_time(a, time_ms);
 	buf_add_str(&a->out, ",\"kind\":");
 	json_add_str(&a->out, span_of(kind));

@@ -5,6 +5,7 @@
  */
 #include "ledger/audit_senders.h"
 
+#include "base/enc.h"
 #include "base/list.h"
 #include "base/str.h"
 
@@ -66,7 +67,12 @@ audit_sender_take(
 void
 audit_sender_members(struct buf *b, const struct audit_sender *s, uint64_t n)
 {
-	buf_addf(b, ",\"src\":\"%s:%016" PRIx64 "\",\"n\":%" PRIu64, role_name(s->role), s->src, n);
+	buf_add_str(b, ",\"src\":\"");
+	buf_add_str(b, role_name(s->role));
+	buf_add_byte(b, ':');
+	hex_add_u64(b, s->src);
+	buf_add_str(b, "\",\"n\":");
+	dec_add_u64(b, n);
 }
 
 /* "queue:0123456789abcdef" */
