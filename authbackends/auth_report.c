@@ -57,7 +57,7 @@ names_key(const char *audit_file, char *err, size_t errsize)
 int
 auth_report_init(const struct conf *c, char *err, size_t errsize)
 {
-	static const struct audit_outbox_options options = {OUTBOX_BYTES, WINDOW_BYTES, NULL};
+	static const struct audit_outbox_options options = {OUTBOX_BYTES, WINDOW_BYTES, 0, NULL};
 
 	audit_outbox_init(&options);
 	if (c->audit->file != NULL && c->audit->unknown_names == UNKNOWN_NAMES_HASH)

@@ -26,6 +26,9 @@ struct entry {
 static TAILQ_HEAD(entries, entry) entries = TAILQ_HEAD_INITIALIZER(entries);
 static struct entry *unsent; /* the first that is not under way; all behind it are not either */
 static struct audit_outbox_options opt = {.max_bytes = 1u << 20, .window_bytes = 256u << 10};
+#define DELAY_BYTES (64u << 10) /* so much is sent at once all the same */
+static struct ev_timer delay_timer;
+static size_t n_delayed_bytes;
 static size_t n_records, n_bytes, n_sent_bytes;
 static uint64_t own_src, own_last;
 static uint64_t lost_all, lost_untold;
@@ -71,6 +74,25 @@ pump(struct ipc_peer *ledger)
 		n_sent_bytes += size_of(unsent);
 		unsent = TAILQ_NEXT(unsent, link);
 	}
+}
+
+static void
+on_delay(void *arg)
+{
+	(void)arg;
+	n_delayed_bytes = 0;
+	pump(ipc_role_peer(ROLE_LEDGER, 0));
+}
+
+/* Each frame wakes the ledger: where nothing hangs on it, one takes many. */
+static void
+pump_soon(size_t fresh)
+{
+	n_delayed_bytes += fresh;
+	if (opt.delay_ms == 0 || n_delayed_bytes > DELAY_BYTES)
+		on_delay(NULL);
+	else if (!ev_timer_pending(&delay_timer))
+		ev_timer_set(&delay_timer, opt.delay_ms, on_delay, NULL);
 }
 
 static void
@@ -149,6 +171,8 @@ audit_outbox_add(
 		audit_outbox_lost(last - first + 1);
 		return -1;
 	}
+	size_t fresh = buf_len(body);
+
 	if (lost_untold > 0) {
 		/* the number was given before we knew: the gap takes the one behind */
 		append(type, body, src, last, tag);
@@ -156,7 +180,7 @@ audit_outbox_add(
 	} else {
 		append(type, body, src, last, tag);
 	}
-	pump(ipc_role_peer(ROLE_LEDGER, 0));
+	pump_soon(fresh);
 	return 0;
 }
 
@@ -244,5 +268,6 @@ audit_outbox_reset(void)
 
 	while ((e = TAILQ_FIRST(&entries)) != NULL)
 		drop(e);
+	n_delayed_bytes = 0;
 	own_src = own_last = lost_all = lost_untold = 0;
 }

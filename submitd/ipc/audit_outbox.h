@@ -18,6 +18,8 @@
 struct audit_outbox_options {
 	size_t max_bytes;    /* kept */
 	size_t window_bytes; /* sent and not acknowledged */
+	/* Not 0: few are sent together after so long; for records that are safe already. */
+	int64_t delay_ms;
 	/* May be NULL: those up to this tag are gone for good, see audit_outbox_add(). */
 	void (*acked)(uint64_t tag);
 };

@@ -18,6 +18,7 @@
 #define TEXT_MAX 2000u /* octets of what a client may make long */
 #define LOAD_ROWS 64u  /* read from the spool at once */
 #define OUTBOX_BYTES (16u << 20)
+#define DELAY_MS 50
 #define WINDOW_BYTES (8u << 20)
 
 /* Acceptance records of one commit; made by the commit thread. */
@@ -235,7 +236,8 @@ acked(uint64_t id)
 int
 queue_audit_start(struct queue *q, char *err, size_t errsize)
 {
-	static const struct audit_outbox_options options = {OUTBOX_BYTES, WINDOW_BYTES, acked};
+	static const struct audit_outbox_options options = {
+	    OUTBOX_BYTES, WINDOW_BYTES, DELAY_MS, acked};
 	struct qcommit *c = &q->commit;
 
 	audit_outbox_init(&options);

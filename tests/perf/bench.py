@@ -11,6 +11,7 @@ T2H T2 with delivery held              M   memory of idle, authenticated TLS ses
 L   time of a login on an idle machine F   syncs before the 250, one message at a time
 A   CPU of a session with AUTH beside the same without, by what AUTH costs
 H   logins that do not need it while one backend of four hangs, beside none hanging
+R   what the audit record costs a message, beside the same without
 Y   other sessions while all workers compute yescrypt
 Q   a full queue (--queue N, default 1000000): accept rate, next due, restart, memory
 
@@ -32,6 +33,7 @@ from daemon import Sink                                           # noqa: E402
 from measure import Submitd, PostfixServer, machine, syncs        # noqa: E402
 import logins                                                     # noqa: E402
 import million                                                    # noqa: E402
+import record                                                     # noqa: E402
 from tap import Skip                                              # noqa: E402
 
 #           connections, messages, per connection, size
@@ -41,8 +43,8 @@ LOADS = {"T1": (50, 3000, 1, 10240), "T2": (50, 10000, 100, 10240),
 #       must, aim; CPU us, and for M KiB, L ms
 BARS = {"T1": (900, 690), "T2": (300, 150), "T2H": (200, 100), "T3": (250, 120),
         "T4": (4100, 3500), "M": (30, 18), "L": (4, 2)}
-ORDER = ("T1", "T2", "T2H", "T3", "T4", "M", "L", "F", "A", "H", "Y", "Q")
-OWN = ("A", "H", "Y", "Q")        # tables of their own, of submitd alone
+ORDER = ("T1", "T2", "T2H", "T3", "T4", "M", "L", "F", "A", "H", "Y", "R", "Q")
+OWN = ("A", "H", "Y", "R", "Q")        # tables of their own, of submitd alone
 
 
 def one_load(server, sink, test, short):
@@ -153,6 +155,8 @@ def report(rows, tests):
     for r in rows:
         if r["test"] == "Q":
             missed += million.show(r)
+        elif r["test"] in record.TESTS:
+            missed += record.show(r)
         elif r["test"] in OWN:
             missed += logins.show(r)
         if r.get("failed") or r.get("complete") is False:
@@ -195,6 +199,8 @@ def main():
     for t in tests:
         if t in logins.TESTS and o.peer in (None, "submitd"):
             emit(logins.TESTS[t](reps, o.short))
+        elif t in record.TESTS and o.peer in (None, "submitd"):
+            emit(record.TESTS[t](reps, o.short))
     if "Q" in tests and o.peer in (None, "submitd"):
         emit(million.run(o.queue))
     sys.exit(1 if report(rows, tests) else 0)

@@ -2,6 +2,7 @@
 """The servers that bench.py measures, and how: CPU by cgroup or /proc, memory by Pss,
 syncs by strace."""
 import contextlib
+import itertools
 import os
 import platform
 import re
@@ -27,7 +28,10 @@ def machine():
 class Cgroup:
     """A group that a server is started in; without one, sums over /proc."""
 
+    numbers = itertools.count()
+
     def __init__(self, name):
+        name += f"-{next(self.numbers)}"
         self.path, self.v2 = None, False
         v1 = f"/sys/fs/cgroup/cpuacct/{name}-{os.getpid()}"
         v2 = f"/sys/fs/cgroup/{name}-{os.getpid()}"

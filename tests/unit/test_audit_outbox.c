@@ -234,7 +234,7 @@ test_tags(void **state)
 static int
 each(void **state)
 {
-	static const struct audit_outbox_options o = {MAX, WINDOW, acked};
+	static const struct audit_outbox_options o = {MAX, WINDOW, 0, acked};
 
 	(void)state;
 	audit_outbox_reset();

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: ISC
+"""What the audit record costs a message: R of bench.py. Two servers, one with it and one
+without, measured in turns, so that both see the same machine."""
+import glob
+import statistics
+import time
+
+from daemon import Sink
+from measure import Submitd
+
+LOAD = {"connections": 50, "per_connection": 100, "size": 10240, "threads": 2, "timeout": 60}
+
+
+def role_us(server, role):
+    """CPU of a role so far, to the nanosecond, all of its threads."""
+    total = 0
+    for pid in server.s.roles().get(role, []):
+        for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+            with open(path) as f:
+                total += int(f.read().split()[0])
+    return total / 1000
+
+
+def once(server, sink, n):
+    before, cpu = sink.stats()["messages"], server.cpu()
+    ledger, queue = role_us(server, "ledger"), role_us(server, "queue")
+    r = server.load(messages=n, **LOAD)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and sink.stats()["messages"] - before < r["ok"]:
+        time.sleep(0.02)
+    time.sleep(1.5)                     # the last sync and acknowledgement belong to it
+    done = max(r["ok"], 1)
+    return {"all": (server.cpu() - cpu) * 1e6 / done, "failed": n - r["ok"],
+            "ledger": (role_us(server, "ledger") - ledger) / done,
+            "queue": (role_us(server, "queue") - queue) / done}
+
+
+def run(reps, short):
+    n, rows = (6000 if short else 20000), {"without": [], "with": []}
+    with Submitd(blocks={"audit": ""}) as a, Sink(a.dir, port=a.next) as sink_a, \
+            Submitd() as b, Sink(b.dir, port=b.next) as sink_b:
+        for server in (a, b):
+            server.load(connections=10, messages=500, per_connection=10, size=2048)
+        time.sleep(1)
+        for _ in range(max(2 * reps + 1, 5)):
+            rows["without"].append(once(a, sink_a, n))
+            rows["with"].append(once(b, sink_b, n))
+
+    def median(kind, key):
+        return round(statistics.median(r[key] for r in rows[kind]), 2)
+    result = {"test": "R", "peer": "submitd"}
+    for kind in rows:
+        result[kind] = {k: median(kind, k) for k in ("all", "ledger", "queue")}
+    added = result["with"]["ledger"] + result["with"]["queue"] - result["without"]["queue"] \
+        - result["without"]["ledger"]
+    result["added_us"] = round(added, 2)
+    result["percent"] = round(100 * added / result["without"]["all"], 2)
+    return result
+
+
+TESTS = {"R": run}
+
+
+def show(r):
+    """Prints the table; gives what was missed."""
+    print("\n| T2, CPU us per message | all | queue | ledger |\n" + "|---" * 4 + "|")
+    for kind in ("without", "with"):
+        v = r[kind]
+        print(f"| {kind} the audit record | {v['all']} | {v['queue']} | {v['ledger']} |")
+    print(f"| the record costs | {r['added_us']} us, {r['percent']} % | | |")
+    return [f"R: the audit record costs {r['percent']} % > 3 %"] if r["percent"] > 3 else []
