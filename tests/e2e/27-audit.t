@@ -293,7 +293,7 @@ def submit_until(s, name):
     return wait_for(one, f"a record in {name}", patience(40))
 
 
-@test("A1 on_full: a full disk: AUTH gets 454 at the bound, no record is lost; gap counts", 300)
+@test("A1 on_full: a full disk for the record: mail goes on within the bound, none is lost", 300)
 def full(_):
     peers.need_root("mounting a small file system")
     for on_full in ("tempfail", "gap"):

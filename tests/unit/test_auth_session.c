@@ -5,6 +5,8 @@
  */
 #include "auth_session_test.h"
 
+#include "ipc/audit_outbox.h"
+
 /* A whole PLAIN login; gives the milliseconds it took. */
 static int64_t
 plain(const char *listener, const char *client, const char *name, const char *password)
@@ -295,6 +297,38 @@ test_speed(void **state)
 	    us[0], us[1] - us[2], us[2]);
 }
 
+/* A1, on_full: beyond what can be kept there is no login without its record; later there is. */
+static void
+test_record_full(void **state)
+{
+	static const struct audit_outbox_options small = {.max_bytes = 7000, .window_bytes = 100};
+	struct audit_outbox_stats s;
+	struct ipc_audit_ack ack = {.n = 100};
+	struct buf b = BUF_INIT;
+	unsigned accepted = 0;
+
+	(void)state;
+	audit_outbox_reset();
+	audit_outbox_init(&small);
+	for (int i = 0; i < 30 && answer.m.code != 454; i++) {
+		(void)plain("clear", "192.0.2.1", "alice", "x");
+		accepted += answer.m.code == 235;
+	}
+	assert_int_equal(answer.m.code, 454);
+	assert_in_range(accepted, 1, 15);
+	audit_outbox_stats(&s);
+	assert_int_equal(s.records, accepted); /* each of them has its record */
+	assert_int_equal(s.lost, 1);           /* the attempt that was turned away */
+	ack.src = audit_outbox_src();
+	ipc_encode_audit_ack(&b, &ack);
+	struct ipc_in in = {IPC_AUDIT_ACK, buf_data(&b), buf_len(&b), -1};
+	assert_int_equal(audit_outbox_on_ack(ledger, &in), 0);
+	(void)plain("clear", "192.0.2.1", "alice", "x");
+	assert_int_equal(answer.m.code, 235);
+	audit_outbox_reset();
+	buf_clear(&b);
+}
+
 int
 main(void)
 {
@@ -306,6 +340,7 @@ main(void)
 	    cmocka_unit_test(test_cancel),
 	    cmocka_unit_test(test_timing),
 	    cmocka_unit_test(test_speed),
+	    cmocka_unit_test(test_record_full),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
