@@ -24,7 +24,7 @@ void ctl_audit_files_clear(struct ctl_audit_files *);
 typedef void ctl_audit_line_fn(void *arg, struct span line, bool whole);
 int ctl_audit_read(const char *path, ctl_audit_line_fn *, void *arg);
 
-/* ---- ctl_audit_search.c ---- */
+/* ---- ctl_audit_match.c ---- */
 struct ctl_audit_query {
 	const char *user, *kind, *mid, *text;
 	struct net_cidr net;
