@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import contextlib
 import smtplib
 import ssl
+import subprocess
 import time
 
 import peers
@@ -16,7 +17,7 @@ import scram
 import smtpc
 from daemon import USER, Service, is_sanitized
 from nexthop import NextHop
-from tap import equal, ok, run, skip, test, wait_for
+from tap import diag, equal, ok, run, skip, test, wait_for
 
 SARA, PASSWORD = "sara@example.com", "correct pencil"
 LIMIT = 'limit "normal" { max_per_address = 1000  max_errors = 100  max_auth_failures = 100 }'
@@ -34,7 +35,7 @@ def openssl(*args):
 
 
 def client_certs(directory):
-    """dan (by fingerprint), eve (by her address), old (expired), and mallory of another authority."""
+    """dan (by fingerprint), eve (by her address), old (expired), mallory (another authority)."""
     for ca in ("clients", "others"):
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                 "-days", "30", "-subj", f"/CN={ca}", "-addext", "basicConstraints=critical,CA:TRUE",
@@ -67,6 +68,7 @@ def fixture():
             f.write(r.stdout)
         os.chmod(s.dir + "/sara.hash", 0o600)
         s.users[SARA] = PASSWORD
+        s.scram = r.stdout.strip()
         s.start()
         with s:
             s.hop = hop
@@ -78,9 +80,9 @@ def arrived(s, subject):
                                   if f"Subject: {subject}".encode() in m.data), None), subject)
 
 
-def client(command, *args, text=None):
+def client(command, *args, text=None, **kw):
     peers.need(command)
-    r = peers.run(command, *args, input=text or "")
+    r = peers.run(command, *args, input=text or "", **kw)
     equal(r.returncode, 0, f"{command}: {r.stdout[-800:]}{r.stderr[-800:]}")
     return r
 
@@ -280,17 +282,67 @@ def external_stock(s):
 
 
 @test("P3: wrong user and wrong password take the same time, whatever the kind of hash")
-def timing(s):
-    def median(user):
-        times = []
-        for _ in range(9):
-            with session(s) as c:
-                t = time.monotonic()
-                equal(c.auth(user, "wrong")[0], 535)
-                times.append(time.monotonic() - t)
-        return sorted(times)[4]
-    a, b = median(SARA), median("nobody@example.com")
-    ok(abs(a - b) < (0.05 if is_sanitized() else 0.012), f"{a * 1000:.1f} and {b * 1000:.1f} ms")
+def timing(_):
+    def quartiles(s, *users):
+        times = {u: [] for u in users}
+        for _ in range(21):                   # in turn: both see the same load
+            for u in users:
+                with session(s) as c:
+                    t = time.monotonic()
+                    equal(c.auth(u, "wrong")[0], 535)
+                    times[u].append(time.monotonic() - t)
+        # the lower quartile: a loaded machine moves medians by more than what is looked for
+        return (sorted(times[u])[5] * 1000 for u in users)
+    guard = 'auth_guard { fail_delay = "0ms"  exempt = {"127.0.0.0/8"} }'  # nothing hides them
+    for method in ("scram-sha-256", "argon2id", "yescrypt"):
+        s = Service(start=False, blocks={"limit": LIMIT, "auth_guard": guard})
+        r = s.run_ctl("passwd", "--hash", "--method", method, text=PASSWORD + "\n", conf=False)
+        with open(s.dir + "/users", "w") as f:
+            f.write(f"{SARA} {r.stdout}")
+        s.start()
+        with s:
+            a, b = quartiles(s, SARA, "nobody@example.com")
+            diag(f"{method}: wrong password {a:.1f} ms, wrong user {b:.1f} ms")
+            ok(abs(a - b) < max(50 if is_sanitized() else 4, a / 3), f"{method}: {a:.1f}, {b:.1f}")
+
+
+@test("A7: guesses by SCRAM are counted; asking for salts is not")
+def guarded(s):
+    guard = 'auth_guard { fail_delay = "0ms"  per_address = {"3/1h"}  tarpit = "0s" }'
+    with Service(blocks={"limit": LIMIT, "auth_guard": guard}, users={SARA: s.scram}) as own:
+        with session(own) as c:
+            for _ in range(8):
+                equal(scram.Exchange(c, SARA).reply[0], 334)
+                equal(c.cmd("*")[0], 501)
+            codes = [scram.login(c, SARA, f"guess {i}")[0] for i in range(6)]
+            ok(codes[0] == 535 and codes[-1] == 454, f"{codes}")
+            equal(scram.login(c, SARA, PASSWORD)[0], 454, "locked out")
+
+
+@test("P3: nodemailer, where npm can fetch it: PLAIN and LOGIN")
+def nodemailer(s):
+    peers.need("node", "npm")
+    where = s.dir + "/node"
+    os.mkdir(where)
+    try:
+        r = peers.run("npm", "install", "--prefix", where, "--no-audit", "--no-fund", "--silent",
+                      "nodemailer", seconds=60)
+    except subprocess.TimeoutExpired:
+        skip("npm does not get nodemailer in time")
+    if r.returncode or not os.path.isdir(where + "/node_modules/nodemailer"):
+        skip("npm cannot get nodemailer")
+    for mech in ("PLAIN", "LOGIN"):
+        script = f"""
+            const mailer = require("nodemailer");
+            const fs = require("fs");
+            mailer.createTransport({{host: "localhost", port: {s.port465}, secure: true,
+                authMethod: "{mech}", auth: {{user: "{SARA}", pass: "{PASSWORD}"}},
+                tls: {{ca: fs.readFileSync("{s.dir}/ca.pem")}}}})
+                .sendMail({{from: "{SARA}", to: "x@remote.example", subject: "by node {mech}",
+                    text: "Hello."}})
+                .then(() => process.exit(0), (e) => {{ console.error(e); process.exit(1); }});"""
+        client("node", "-e", script, env=dict(os.environ, NODE_PATH=where + "/node_modules"))
+        arrived(s, f"by node {mech}")
 
 
 @test("P3 S44: keys that come with a file are offered without a reload, and no longer when gone")
