@@ -7,6 +7,8 @@
  */
 #include "policy/policy_lint.h"
 
+#include "base/str.h"
+#include "mail/addr.h"
 #include "policy/rule.h"
 
 #include <string.h>
@@ -49,6 +51,7 @@ lint_listener(const struct conf_listener *l, struct conf_findings *f)
 static bool
 never_matches(const struct conf *conf, const struct conf_ou *ou, const char *pattern)
 {
+	char ascii[ADDR_DOMAIN_MAX + 1];
 	const char *at;
 
 	if (pattern[0] == '!')
@@ -58,7 +61,8 @@ never_matches(const struct conf *conf, const struct conf_ou *ou, const char *pat
 	at = strrchr(pattern, '@');
 	if (at == NULL || at[1] == '\0' || strpbrk(at, "*?") != NULL)
 		return false;
-	return conf_ou_of_domain(conf, at + 1) != ou;
+	return addr_domain_ascii(span_of(at + 1), ascii) == -1 ||
+	       conf_ou_of_domain(conf, ascii) != ou;
 }
 
 static void

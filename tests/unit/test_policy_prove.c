@@ -71,6 +71,7 @@ static const struct {
 	  OU "domain \"hq.example\" { ou = \"hq\"  transport = \"in\"  listeners = {\"sub\"} }\n" ANY, false, "no mail of anybody"},
 	/* S15 */
 	{HEAD SUB "ou \"hq\" { domains = {\"hq.example\"}  auth_user_mode = deny  auth_user_filter = {\"a@widgets.example\"} }\n" HQ ANY, false, "never matches"},
+	{HEAD SUB "ou \"hq\" { domains = {\"hq.example\", \"b\xc3\xbc" "cher.example\"}  auth_user_mode = deny  auth_user_filter = {\"a@b\xc3\xbc" "cher.example\"} }\n" HQ ANY, false, NULL},
 	/* S18 */
 	{HEAD SUB OU HQ ANY USER "any_sender  senders = {\"*@hq.example\"} }\n", false, "overrides match_from"},
 	{HEAD SUB OU HQ ANY USER "any_sender  senders = {\"*\"} }\n", false, "any foreign address"},

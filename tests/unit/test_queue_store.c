@@ -311,7 +311,7 @@ test_upgrade(void **state)
 	assert_int_equal(sqlite3_exec(db,
 			     "ALTER TABLE destination DROP COLUMN warned_next;"
 			     "ALTER TABLE destination DROP COLUMN warned_qid; DROP TABLE "
-	                     "audit_batch; PRAGMA user_version=1",
+			     "audit_batch; PRAGMA user_version=1",
 			     NULL, NULL, NULL),
 	    SQLITE_OK);
 	sqlite3_close(db);
