@@ -71,6 +71,18 @@ auth_scram_find(struct auth_run *r)
 	return V_PERM;
 }
 
+void
+auth_scram_count(const struct auth_run *r, bool proven)
+{
+	size_t i;
+
+	for (i = 0; i < r->flow->n; i++)
+		if (r->flow->chain[i] == r->source) {
+			r->flow->chain[i]->accepted += proven;
+			r->flow->chain[i]->denied += !proven;
+		}
+}
+
 /* ---- keys that nobody has ---------------------------------------------------------------------
  */
 

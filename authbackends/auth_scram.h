@@ -22,6 +22,9 @@ bool auth_scram_everywhere(const struct auth_flow *);
  */
 enum verdict auth_scram_find(struct auth_run *);
 
+/* What came of it, for the counters of that backend. */
+void auth_scram_count(const struct auth_run *, bool proven);
+
 /*
  * Once, with the supervisor's rights: the key that fakes are made with is kept in a file
  * of the spool, so that they stay the same over a restart. Where it cannot be kept, one

@@ -262,8 +262,14 @@ session_on_guard_proof(enum auth_guard_answer answer, void *arg)
 {
 	struct auth_session *s = arg;
 
-	if (session_may_go(s, answer))
-		session_take(s, auth_sasl_proof(s->sasl));
+	enum sasl_outcome outcome;
+
+	if (!session_may_go(s, answer))
+		return;
+	outcome = auth_sasl_proof(s->sasl);
+	if (s->scram == V_OK)
+		auth_scram_count(&s->run, outcome == SASL_OUT_CHALLENGE);
+	session_take(s, outcome);
 }
 
 /* Not before: whoever only asks for a salt guesses nothing, and holds up nobody else. */
