@@ -79,6 +79,9 @@ supervisor_audit_open(struct ipc_peer *ledger, struct span path)
 		close(fd);
 		fd = -1;
 	}
+	if (fd != -1 && st.st_size == 0 && fs_sync_parent(c->audit->file) == -1)
+		log_note(LOG_LEVEL_WARN, "%s: its directory cannot be synced: %s", c->audit->file,
+		    strerror(errno));
 	(void)ipc_send_file_opened(ledger, fd, &r);
 }
 

@@ -364,6 +364,25 @@ fs_hook_sqlite(void)
 #endif
 
 int
+fs_sync_parent(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = slash == NULL   ? xstrdup(".")
+	            : slash == path ? xstrdup("/")
+	                            : xstrndup(path, (size_t)(slash - path));
+	int fd = fs_open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), rc = -1, error;
+
+	if (fd != -1) {
+		rc = fs_fsync(fd);
+		error = errno;
+		fs_close(fd);
+		errno = error;
+	}
+	free(dir);
+	return rc;
+}
+
+int
 fs_make_file(const char *path, mode_t mode, const void *data, size_t n)
 {
 	char *tmp = xasprintf("%s.new.%d", path, (int)getpid());
@@ -373,7 +392,7 @@ fs_make_file(const char *path, mode_t mode, const void *data, size_t n)
 	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd != -1) {
 		if (fchmod(fd, mode) == 0 && write(fd, data, n) == (ssize_t)n && fsync(fd) == 0)
-			rc = link(tmp, path) == 0 || errno == EEXIST ? 0 : -1;
+			rc = link(tmp, path) == 0 ? fs_sync_parent(path) : errno == EEXIST ? 0 : -1;
 		error = errno;
 		close(fd);
 		(void)unlink(tmp);

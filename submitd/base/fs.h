@@ -40,6 +40,8 @@ int fs_space(int fd, uint64_t *bytes, uint64_t *inodes, uint64_t *total_bytes);
 /* Whole file up to max bytes; -1 with EFBIG when larger. Appends. */
 int fs_read_file(const char *path, size_t max, struct buf *out);
 int fs_read_fd(int fd, size_t max, struct buf *out);
+/* Syncs the directory that the file stands in: after it was made there. */
+int fs_sync_parent(const char *path);
 /* A new file, whole or not there at all; one that is there stays as it is, which is no error. */
 int fs_make_file(const char *path, mode_t mode, const void *, size_t n);
 

@@ -26,6 +26,7 @@ struct entry {
 static TAILQ_HEAD(entries, entry) entries = TAILQ_HEAD_INITIALIZER(entries);
 static struct entry *unsent; /* the first that is not under way; all behind it are not either */
 static struct audit_outbox_options opt = {.max_bytes = 1u << 20, .window_bytes = 256u << 10};
+#define NOTE_MAX 32768u
 #define DELAY_BYTES (64u << 10) /* so much is sent at once all the same */
 static struct ev_timer delay_timer;
 static size_t n_delayed_bytes;
@@ -166,7 +167,8 @@ int
 audit_outbox_add(
     enum ipc_type type, struct buf *body, uint64_t src, uint64_t first, uint64_t last, uint64_t tag)
 {
-	if (!audit_outbox_room(buf_len(body))) {
+	/* one that no frame holds would stand before all others for ever */
+	if (buf_len(body) > IPC_FRAME_MAX - IPC_HEADER || !audit_outbox_room(buf_len(body))) {
 		buf_clear(body);
 		audit_outbox_lost(last - first + 1);
 		return -1;
@@ -194,6 +196,8 @@ audit_outbox_note(int64_t time_ms, const char *kind, struct span json)
 	    .kind = span_of(kind),
 	    .json = json};
 
+	if (m.json.n > NOTE_MAX) /* the ledger takes what is no JSON any more as text */
+		m.json.n = NOTE_MAX;
 	ipc_encode_audit_note(&body, &m);
 	return audit_outbox_add(IPC_AUDIT_NOTE, &body, m.src, m.n, m.n, 0);
 }

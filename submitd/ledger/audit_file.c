@@ -194,7 +194,8 @@ audit_file_open(struct audit_file *a, const struct audit_file_options *o, int64_
 
 	if (fd == -1)
 		return -1;
-	if (audit_tail_read(fd, o->line, o->arg, &t) == -1) {
+	if ((st.st_size == 0 && fs_sync_parent(a->path) == -1) ||
+	    audit_tail_read(fd, o->line, o->arg, &t) == -1) {
 		int error = errno;
 
 		fs_close(fd);
@@ -204,7 +205,6 @@ audit_file_open(struct audit_file *a, const struct audit_file_options *o, int64_
 	a->fd = fd;
 	a->dev = st.st_dev;
 	a->ino = st.st_ino;
-	a->size = st.st_size;
 	a->chain = o->chain;
 	a->seq = t.seq;
 	if (t.chained)
@@ -234,7 +234,10 @@ audit_file_close(struct audit_file *a)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* Half a line would stand in front of the next start's first one: it is taken back. */
+/*
+ * Half a line would stand in front of the next start's first one: it is taken back. The
+ * size is asked for, somebody may have made the file shorter.
+ */
 static void
 wrote(struct audit_file *a, size_t n)
 {
@@ -244,10 +247,12 @@ wrote(struct audit_file *a, size_t n)
 	if (n < buf_len(&a->out)) {
 		while (whole > 0 && p[whole - 1] != '\n')
 			whole--;
-		if (whole < n && fs_ftruncate(a->fd, a->size + (off_t)whole) == -1)
+		off_t end = whole < n ? lseek(a->fd, 0, SEEK_END) : 0;
+
+		if (whole < n && (end < (off_t)(n - whole) ||
+				     fs_ftruncate(a->fd, end - (off_t)(n - whole)) == -1))
 			whole = n; /* the rest of it follows */
 	}
-	a->size += (off_t)whole;
 	a->unsynced += whole;
 	buf_consume(&a->out, whole);
 }
@@ -330,7 +335,6 @@ audit_file_rotate(struct audit_file *a, int fd, int64_t now_ms, struct span memb
 	a->fd = fd;
 	a->dev = st.st_dev;
 	a->ino = st.st_ino;
-	a->size = st.st_size;
 	a->unsynced = 0;
 	/* lines that the old file did not take any more have their places in the chain already */
 	if (buf_len(&a->out) == 0)

@@ -22,7 +22,6 @@ struct audit_file {
 	int fd;
 	dev_t dev;
 	ino_t ino;
-	off_t size;   /* of the whole lines that are written */
 	bool chain;   /* with hashes */
 	uint64_t seq; /* of the last record */
 	struct audit_hash head;

@@ -205,6 +205,32 @@ test_full(void **state)
 	cut();
 }
 
+/* One that fits no frame must not stand before the others for ever. */
+static void
+test_too_long(void **state)
+{
+	static const struct audit_outbox_options big = {1u << 20, 1u << 20, 0, NULL};
+	static char text[100000];
+	struct audit_outbox_stats s;
+	struct buf b = BUF_INIT;
+
+	(void)state;
+	audit_outbox_init(&big);
+	connect_ledger();
+	memset(text, 'x', sizeof(text));
+	assert_int_equal(audit_outbox_note(1, "test", (struct span){text, sizeof(text)}), 0);
+	assert_in_range(next().json.n, 10000, 60000);
+	struct ipc_audit_note m = {
+	    .src = audit_outbox_src(), .n = audit_outbox_next(), .json = {text, sizeof(text)}};
+	ipc_encode_audit_note(&b, &m);
+	assert_int_equal(audit_outbox_add(IPC_AUDIT_NOTE, &b, m.src, m.n, m.n, 0), -1);
+	audit_outbox_stats(&s);
+	assert_int_equal(s.lost, 1);
+	assert_int_equal(note(10), 0);
+	assert_true(audit_outbox_sent());
+	cut();
+}
+
 /* Records of another start id, as the queue reads them from its spool: tags come back. */
 static void
 test_tags(void **state)
@@ -278,6 +304,7 @@ main(void)
 	    cmocka_unit_test_setup(test_again, each),
 	    cmocka_unit_test_setup(test_window, each),
 	    cmocka_unit_test_setup(test_full, each),
+	    cmocka_unit_test_setup(test_too_long, each),
 	    cmocka_unit_test_setup(test_tags, each),
 	};
 
