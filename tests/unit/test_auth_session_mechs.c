@@ -243,6 +243,41 @@ test_scram(void **state)
 	}
 }
 
+/* S5, S6: an excluded name meets made-up keys; what cannot be found out is a 454 at once. */
+static void
+test_scram_filtered(void **state)
+{
+	static const struct {
+		const char *first;
+		unsigned code; /* 0: a challenge */
+	} cases[] = {
+	    {"n,,n=bob,r=rOprNGfwEbeRWgbNEkqO", 0},
+	    {"n,,n=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!,r=rOprNGfwEbeRWgbNEkqO", 454},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct span s = span_of(cases[i].first);
+
+		begin("filtered", true, "192.0.2.1", "SCRAM-SHA-256", &s);
+		wait_answer();
+		assert_int_equal(answer.m.more, cases[i].code == 0);
+		if (cases[i].code == 0) {
+			buf_reset(&first_sent);
+			buf_add_str(&first_sent, cases[i].first + 3);
+			buf_reset(&server_first);
+			buf_add_span(&server_first, answer.m.challenge);
+			scram_prove("x", "biws");
+			assert_int_equal(answer.m.code, 535);
+			assert_true(span_eq(last_record().reason, "rule S5 auth_user"));
+		} else {
+			assert_int_equal(answer.m.code, cases[i].code);
+			assert_true(span_eq(last_record().reason, "rule S5 auth_user"));
+		}
+		assert_int_equal(auth_session_stats()->open, 0);
+	}
+}
+
 /* P3: the salt of a name that nobody has is as lasting as a user's. */
 static void
 test_scram_fakes(void **state)
@@ -398,6 +433,7 @@ main(void)
 	    cmocka_unit_test(test_tokens),
 	    cmocka_unit_test(test_scram),
 	    cmocka_unit_test(test_scram_fakes),
+	    cmocka_unit_test(test_scram_filtered),
 	    cmocka_unit_test(test_scram_hostile),
 	    cmocka_unit_test(test_external),
 	};
