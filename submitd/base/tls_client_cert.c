@@ -16,6 +16,9 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
+#define CHAIN_MAX 4
+#define CHAIN_BYTES_MAX 32768
+
 /* What an SSL carries when any step of the verification failed. */
 static int
 fault_index(void)
@@ -66,8 +69,12 @@ tls_ask_client(SSL_CTX *ctx, const char *ca_pem, char *err, size_t errsize)
 		(void)str_copy(err, errsize, "out of memory");
 	else
 		result = 0;
-	if (result == 0)
+	if (result == 0) {
 		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE, note_fault);
+		/* anybody may send us some to verify */
+		SSL_CTX_set_verify_depth(ctx, CHAIN_MAX);
+		SSL_CTX_set_max_cert_list(ctx, CHAIN_BYTES_MAX);
+	}
 	return result;
 }
 

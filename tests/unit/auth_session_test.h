@@ -177,7 +177,7 @@ setup(void **state)
 		return -1;
 	write_file("hash", SHA "\n");
 	write_file("users", "dora plain\nboth@example.com infile\nceo@example.com boss\n"
-			    "sara@example.com " SCRAM "\nboss:" SCRAM "\n");
+			    "sara@example.com " SCRAM "\nboss:" SCRAM "\nlost !" SCRAM "\n");
 	buf_addf(&b,
 	    "server { hostname = \"mail.example.com\" }\n"
 	    "log { level = error }\n"

@@ -203,6 +203,9 @@ test_scram(void **state)
 	    {"n,,", "sara@example.com", "x", "biws", 235, "sara@example.com", ""},
 	    {"y,,", "SARA", "x", "eSws", 235, "sara@example.com", ""},
 	    {"n,a=sara,", "sara", "x", "bixhPXNhcmEs", 235, "sara@example.com", ""},
+	    {"n,,", "boss", "x", "biws", 235, "boss@example.com",
+		""}, /* with a colon in the file */
+	    {"n,,", "lost", "x", "biws", 535, "", "locked"},
 	    {"n,,", "sara", "y", "biws", 535, "", "wrong password"},
 	    {"n,,", "nobody", "x", "biws", 535, "", "unknown user"},
 	    {"n,,", "dora", "plain", "biws", 535, "", "no SCRAM keys"},
