@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "ipc/audit_outbox.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +63,6 @@ static void
 audit_action(const struct ctl_query *c)
 {
 	static const char *const names[] = {"none", "retry", "hold", "release", "remove", "bounce"};
-	struct ipc_peer *ledger = ipc_role_peer(ROLE_LEDGER, 0);
 	struct log_line l;
 
 	log_begin(&l, LOG_LEVEL_INFO, EV_OPERATOR);
@@ -71,17 +71,15 @@ audit_action(const struct ctl_query *c)
 	log_u64(&l, LK_COUNT, c->count);
 	log_str(&l, LK_TEXT, c->text);
 	log_end(&l);
-	if (ledger != NULL) {
+	if (queue_self()->conf->audit->file != NULL) {
 		struct buf b = BUF_INIT;
+		/* what was asked for control has recorded; this is what came of it */
 		buf_add_byte(&b, '{');
-		json_text(&b, "command", span_of(names[c->action]));
+		json_text(&b, "done", span_of(names[c->action]));
 		json_text(&b, "user", span_of(c->user));
 		json_number(&b, "count", (int64_t)c->count);
-		json_text(&b, "request", span_of(c->text));
 		buf_add_byte(&b, '}');
-		struct ipc_audit_note n = {
-		    .time_ms = queue_now(), .kind = span_of("queue"), .json = buf_span(&b)};
-		(void)ipc_send_audit_note(ledger, -1, &n);
+		(void)audit_outbox_note(queue_now(), "operator", buf_span(&b));
 		buf_clear(&b);
 	}
 }

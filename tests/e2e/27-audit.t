@@ -190,6 +190,9 @@ def tampering(s):
     text = ":".join(last[k] for k in ("seq", "hash", "sig"))
     r = look(lines[:at], "--checkpoint", text, "--json")
     equal((r.returncode, json.loads(r.stdout.strip().split("\n")[-1])["verdict"]), (1, "bad"))
+    # all of it made anew, or cut to what nobody signed
+    r = look(lines[:1])
+    ok(r.returncode == 1 and "no checkpoint of key" in r.stdout, r.stdout)
     r = look(lines, "--checkpoints", s.log_path)
     ok(r.returncode == 0 and "left the machine prove" in r.stdout, r.stdout)
     r = look(lines, "--checkpoint", last["seq"] + ":" + last["hash"] + ":1-AAAA")
@@ -218,6 +221,31 @@ def rotation(s):
     equal(s.run_ctl("audit", "verify").returncode, 1)
     for i in (6, 7, 8):
         os.unlink(f"{s.dir}/audit.log.{i}")
+
+
+@test("A3 A4: renamed while the service was stopped: the next start goes on with the chain", 120)
+def rotated_meanwhile(_):
+    with service() as s:
+        recorded(s, [smtpc.submit(s)])
+        s.stop()
+        os.rename(s.dir + "/audit.log", s.dir + "/audit.log-20261125")
+        s.start()
+        recorded(s, [smtpc.submit(s)])
+        equal(records(s)[0]["prev_file"], s.dir + "/audit.log-20261125")
+        ok("in 2 files" in verify(s, "--checkpoints", s.log_path), "a chain")
+
+
+@test("A1: what an operator does to messages, and what came of it")
+def operator(s):
+    mid = smtpc.submit(s)
+    recorded(s, [mid])
+    pid = s.roles()["ledger"]
+    s.run_ctl("queue", "hold", "--all")             # none of them waits any more: that too
+    row = wait_for(lambda: [r["data"] for r in records(s) if "done" in r.get("data", {})],
+                   "the record", patience(20))[0]
+    equal(row["done"], "hold")
+    ok("uid" in row["user"], str(row))
+    equal(([], pid), (s.events(event="ipc"), s.roles()["ledger"]), "nobody cut anybody off")
 
 
 @test("A1 A2 A4: kill -9 of ledger, queue and auth under load: no record lost, none twice", 300)
