@@ -73,7 +73,8 @@ supervisor_audit_open(struct ipc_peer *ledger, struct span path)
 		r.error = fd == -1 ? (uint32_t)errno : 0;
 	}
 	sandbox_find_user(c, "ledger", &u);
-	if (fd != -1 && (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) ||
+	/* nothing is given away that has another name: the directory may be the ledger's */
+	if (fd != -1 && (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || st.st_nlink > 1 ||
 			    (u.found && fchown(fd, u.uid, u.gid) == -1))) {
 		r.error = EINVAL;
 		close(fd);

@@ -166,6 +166,12 @@ audit_line_parse(struct span line, struct audit_line *out)
 	return 0;
 }
 
+bool
+audit_line_is_part(const struct audit_line *l, bool before_is_chained)
+{
+	return before_is_chained && !l->chained && !span_eq(l->kind, "begin");
+}
+
 int
 audit_line_get(const struct audit_line *l, const char *name, struct span *value)
 {

@@ -37,6 +37,11 @@ struct audit_line {
 };
 /* The line without its LF. -1: it is no record. */
 int audit_line_parse(struct span line, struct audit_line *);
+/*
+ * Behind a record with a hash one without can only be the front of a torn line, cut
+ * where an object within it ended; but for a first record, which may end the chain.
+ */
+bool audit_line_is_part(const struct audit_line *, bool before_is_chained);
 /* A member of our own making, by its name: the text between the quotes, or the number. -1: none. */
 int audit_line_get(const struct audit_line *, const char *name, struct span *value);
 /* -1: none, or no number. */

@@ -124,11 +124,25 @@ write_public(const EVP_PKEY *pkey, const char *path)
 	return rc;
 }
 
-/* NULL with errno; EINVAL: no key in it. */
+/*
+ * A private key is read with root's rights, and its directory may belong to the ledger's
+ * user: no link to, and no other name of, a file that is not for it.
+ */
+static bool
+may_hold_key(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+	       (st.st_mode & 077) == 0 && st.st_nlink == 1;
+}
+
+/* NULL with errno; EINVAL: no key in it; EPERM: not a file for a private key. */
 static struct audit_key *
 read_key(const char *path, bool private)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd =
+	    open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (private ? O_NOFOLLOW : 0));
 	char text[PEM_MAX];
 	struct audit_key *k = NULL;
 	ssize_t n;
@@ -136,6 +150,11 @@ read_key(const char *path, bool private)
 
 	if (fd == -1)
 		return NULL;
+	if (private && !may_hold_key(fd)) {
+		close(fd);
+		errno = EPERM;
+		return NULL;
+	}
 	n = read(fd, text, sizeof(text));
 	close(fd);
 	if (n == -1)
@@ -155,7 +174,17 @@ read_key(const char *path, bool private)
 static const char *
 reason(void)
 {
-	return errno == EINVAL ? "it holds no Ed25519 key in PEM form" : strerror(errno);
+	switch (errno) {
+	case EINVAL:
+		return "it holds no Ed25519 key in PEM form";
+	case EPERM:
+		return "it must belong to the user that starts submitd, with mode 0600 and under "
+		       "one name only";
+	case ELOOP:
+		return "it must not be a symbolic link";
+	default:
+		return strerror(errno);
+	}
 }
 
 struct audit_key *

@@ -120,8 +120,9 @@ outside_compare(const void *a, const void *b)
 	return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
+/* Record seq has that hash, NULL: none. */
 static void
-outside_look(struct audit_verify *v, const struct audit_line *l)
+outside_fits(struct audit_verify *v, uint64_t seq, const struct audit_hash *hash)
 {
 	size_t lo = 0, hi = v->n_outside;
 
@@ -131,25 +132,31 @@ outside_look(struct audit_verify *v, const struct audit_line *l)
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (v->outside[mid].seq < l->seq)
+		if (v->outside[mid].seq < seq)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	for (; lo < v->n_outside && v->outside[lo].seq == l->seq; lo++) {
+	for (; lo < v->n_outside && v->outside[lo].seq == seq; lo++) {
 		struct outside *o = &v->outside[lo];
 
 		if (o->seen)
 			continue;
 		o->seen = true;
-		if (!l->chained || !audit_hash_equal(&o->hash, &l->hash))
-			tell(v, AUDIT_PROBLEM, v->line, l->seq,
+		if (hash == NULL || !audit_hash_equal(&o->hash, hash))
+			tell(v, AUDIT_PROBLEM, v->line, seq,
 			    "a checkpoint that left the machine has another hash for this record: "
 			    "it, "
 			    "or something before it, was replaced");
-		else if (l->seq > v->sum.left)
-			v->sum.left = l->seq;
+		else if (seq > v->sum.left)
+			v->sum.left = seq;
 	}
+}
+
+static void
+outside_look(struct audit_verify *v, const struct audit_line *l)
+{
+	outside_fits(v, l->seq, l->chained ? &l->hash : NULL);
 }
 
 static void
@@ -270,6 +277,8 @@ check_begin(struct audit_verify *v, const struct audit_line *l)
 	else if (seq > 0)
 		tell(v, AUDIT_NOTE, v->line, l->seq,
 		    "records 1 to %" PRIu64 " stand in files that were not given", seq);
+	if (v->sum.records == 0 && seq > 0)
+		outside_fits(v, seq, is_zero(&hash) ? NULL : &hash);
 	v->have_prev = true;
 	v->prev_seq = seq;
 	v->prev_hash = hash;
@@ -294,6 +303,8 @@ follows(const struct audit_verify *v, const struct audit_line *l)
 static bool
 check_place(struct audit_verify *v, const struct audit_line *l)
 {
+	if (!v->have_prev && v->sum.records == 0 && l->seq == 1)
+		v->have_prev = true; /* a torn line stood where the chain begins */
 	if (!v->have_prev) {
 		tell(v, AUDIT_PROBLEM, v->line, l->seq,
 		    v->sum.records == 0
@@ -387,7 +398,7 @@ audit_verify_line(struct audit_verify *v, struct span line, bool whole)
 		    "cut");
 		return;
 	}
-	if (audit_line_parse(line, &l) == -1) {
+	if (audit_line_parse(line, &l) == -1 || audit_line_is_part(&l, v->have_prev)) {
 		torn_add(v, line);
 		return;
 	}

@@ -151,9 +151,6 @@ print_summary(const struct verify *x, const struct audit_summary *s, size_t file
 			     " and all before it (%s)\n",
 		    s->checkpoints, audit_key_id(x->pub), s->sealed,
 		    ctl_format_time(s->sealed_ms / 1000, time));
-	} else {
-		(void)printf("no checkpoint of key %s: all of it may have been made anew\n",
-		    audit_key_id(x->pub));
 	}
 	if (s->last_seq > s->sealed && s->sealed > 0)
 		(void)printf("not signed yet: records %" PRIu64 " to %" PRIu64 "\n", s->sealed + 1,
@@ -180,6 +177,21 @@ open_public(struct verify *x, const struct ctl_audit_files *f)
 	if (x->pub == NULL)
 		ctl_error("%s", err);
 	return x->pub == NULL && x->pub_path != NULL ? -1 : 0;
+}
+
+/* Each start signs: a record without any signature is not what the ledger wrote. */
+static void
+check_signed(struct verify *x, const struct audit_summary *s)
+{
+	char text[120];
+	struct audit_finding f = {AUDIT_PROBLEM, "", 0, 0, text};
+
+	if (x->pub == NULL || s->records == 0 || s->sealed > 0)
+		return;
+	(void)snprintf(text, sizeof(text),
+	    "no checkpoint of key %s: all of it may have been made anew", audit_key_id(x->pub));
+	x->bad++;
+	print_finding(x, &f);
 }
 
 static int
@@ -210,6 +222,7 @@ run(struct verify *x, const struct ctl_audit_files *f)
 		}
 	}
 	audit_verify_end(x->v, &sum);
+	check_signed(x, &sum);
 	print_summary(x, &sum, f->n);
 	audit_verify_free(x->v);
 	if (sum.problems + x->bad > 0 || x->pub == NULL || sum.records == 0)

@@ -141,8 +141,14 @@ open_path(const char *path, uid_t owner, gid_t group, struct stat *st)
 		errno = EINVAL;
 		goto fail;
 	}
-	if (owner != (uid_t)-1 && st->st_uid != owner && fchown(fd, owner, group) == -1)
-		goto fail;
+	if (owner != (uid_t)-1 && st->st_uid != owner) {
+		if (st->st_nlink > 1) { /* another name of somebody else's file */
+			errno = EMLINK;
+			goto fail;
+		}
+		if (fchown(fd, owner, group) == -1)
+			goto fail;
+	}
 	return fd;
 fail:
 	error = errno;
@@ -153,19 +159,37 @@ fail:
 
 /* The end of the file whose chain goes on in this one; it may be gone. */
 static void
-take_before(struct audit_file *a, const char *before)
+take_before(struct audit_file *a, const char *before, const struct audit_file_options *o)
 {
 	int fd = fs_open(before, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
 	struct audit_tail t;
 
 	if (fd == -1)
 		return;
-	if (audit_tail_read(fd, NULL, NULL, &t) == 0 && t.seq != 0) {
+	if (audit_tail_read(fd, o->line, o->arg, &t) == 0 && t.seq != 0) {
 		a->seq = t.seq;
 		if (t.chained)
 			a->head = t.hash;
 	}
 	fs_close(fd);
+}
+
+/*
+ * A new file goes on with the chain of the one that is named, or of what was rotated away
+ * while nobody wrote. Its name, which the caller frees; NULL: a chain begins here.
+ */
+static char *
+find_before(struct audit_file *a, const struct audit_file_options *o)
+{
+	char *before = o->before != NULL ? xstrdup(o->before) : audit_tail_rotated(a->path);
+
+	if (before != NULL)
+		take_before(a, before, o);
+	if (a->seq == 0 && o->before == NULL) {
+		free(before);
+		return NULL;
+	}
+	return before;
 }
 
 static void
@@ -190,6 +214,7 @@ audit_file_open(struct audit_file *a, const struct audit_file_options *o, int64_
 	struct span none = {NULL, 0};
 	struct audit_tail t;
 	struct stat st;
+	char *before = NULL;
 	int fd = open_path(a->path, o->owner, o->group, &st);
 
 	if (fd == -1)
@@ -209,15 +234,15 @@ audit_file_open(struct audit_file *a, const struct audit_file_options *o, int64_
 	a->seq = t.seq;
 	if (t.chained)
 		a->head = t.hash;
+	if (t.lf_is_missing)
+		buf_add_byte(&a->out, '\n');
+	if (t.seq == 0)
+		before = find_before(a, o);
 	if (t.is_torn)
 		add_repair(a, &t, now_ms);
-	if (t.seq == 0) {
-		if (o->before != NULL)
-			take_before(a, o->before);
-		add_begin(a, now_ms, o->before, none);
-	} else if (t.chained != o->chain) {
-		add_begin(a, now_ms, NULL, none);
-	}
+	if (t.seq == 0 || t.chained != o->chain)
+		add_begin(a, now_ms, before, none);
+	free(before);
 	return 0;
 }
 

@@ -184,6 +184,62 @@ test_torn_twice(void **state)
 	unlink(path);
 }
 
+/* A crash cuts anywhere: what is left verifies after the next start, and goes on. */
+static void
+test_cut_anywhere(void **state)
+{
+	struct audit_file a;
+	struct buf b = BUF_INIT;
+	FILE *f;
+
+	(void)state;
+	open_it(&a, &chained);
+	audit_file_add(&a, NOW, "auth", span_of(",\"sid\":\"1\""));
+	audit_file_add(&a, NOW, "config", span_of(",\"data\":{\"by\":{\"x\":\"y\"}}"));
+	close_it(&a);
+	assert_int_equal(fs_read_file(path, 1u << 20, &b), 0);
+	for (size_t n = 0; n <= buf_len(&b); n++) {
+		f = fopen(path, "w");
+		assert_non_null(f);
+		assert_int_equal(fwrite(buf_data(&b), 1, n, f), n);
+		fclose(f);
+		open_it(&a, &chained);
+		audit_file_add(&a, NOW, "auth", span_of(""));
+		close_it(&a);
+		if (problems(path, NULL) != 0)
+			fail_msg("cut behind octet %zu", n);
+	}
+	buf_clear(&b);
+	unlink(path);
+}
+
+/* Renamed while nobody wrote: the chain goes on, and the senders' numbers are known. */
+static void
+test_rotated_meanwhile(void **state)
+{
+	static const char *const tails[] = {".1", "-20261125"};
+	char old[80];
+	struct audit_file a;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(tails); i++) {
+		open_it(&a, &chained);
+		audit_file_add(&a, NOW, "auth", span_of(""));
+		close_it(&a);
+		(void)str_printf(old, sizeof(old), "%s%s", path, tails[i]);
+		assert_int_equal(rename(path, old), 0);
+		open_it(&a, &chained);
+		close_it(&a);
+		expect(path, 0, 3, "begin");
+		json_t *j = line_of(path, 0);
+		assert_string_equal(json_string_value(json_object_get(j, "prev_file")), old);
+		json_decref(j);
+		assert_int_equal(problems(old, path), 0);
+		unlink(old);
+		unlink(path);
+	}
+}
+
 static void
 test_rotation(void **state)
 {
@@ -266,6 +322,23 @@ test_refused_files(void **state)
 	assert_int_equal(audit_file_open(&a, &chained, NOW), -1);
 	unlink(path);
 	audit_file_close(&a);
+	/* somebody else's file under another name is not given away */
+	if (geteuid() == 0) {
+		struct audit_file_options o = chained;
+		struct stat st;
+
+		o.owner = 12345;
+		o.group = 12345;
+		close(open(path2, O_WRONLY | O_CREAT, 0600));
+		assert_int_equal(link(path2, path), 0);
+		audit_file_init(&a, path);
+		assert_int_equal(audit_file_open(&a, &o, NOW), -1);
+		assert_int_equal(stat(path2, &st), 0);
+		assert_int_equal(st.st_uid, 0);
+		unlink(path);
+		unlink(path2);
+		audit_file_close(&a);
+	}
 	/* without a path nothing is kept */
 	audit_file_init(&a, NULL);
 	audit_file_add(&a, NOW, "auth", span_of(""));
@@ -477,6 +550,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_numbers),
 	    cmocka_unit_test(test_torn_twice),
+	    cmocka_unit_test(test_cut_anywhere),
+	    cmocka_unit_test(test_rotated_meanwhile),
 	    cmocka_unit_test(test_rotation),
 	    cmocka_unit_test(test_unchained),
 	    cmocka_unit_test(test_senders),

@@ -361,6 +361,19 @@ test_rotated(void **state)
 	/* alone: the earlier ones are not there, which is no problem and is said */
 	assert_int_equal(verify(buf_span(&second), none, NULL, 0), 0);
 	assert_int_equal(notes, 1);
+	/* what left the machine speaks of the record before it, too */
+	char hex[AUDIT_HASH_TEXT], sig[AUDIT_SIG_TEXT], text[300];
+	const char *outside[] = {text};
+	struct audit_hash h = c.head;
+
+	for (int good = 1; good >= 0; good--) {
+		h.b[0] ^= !good;
+		audit_hash_format(&h, hex);
+		assert_int_equal(audit_key_sign(key, LINES, &h, 1764072000000, sig), 0);
+		(void)str_printf(text, sizeof(text), "%d:%s:%s", LINES, hex, sig);
+		assert_int_equal(verify(buf_span(&second), none, outside, 1), !good);
+	}
+	assert_non_null(strstr(first, "has another hash"));
 	/* in the wrong order, and with the end of the first one cut */
 	assert_int_not_equal(verify(buf_span(&second), buf_span(&c.text), NULL, 0), 0);
 	buf_truncate(&c.text, buf_len(&c.text) - line(&c, LINES - 1).n);
@@ -404,7 +417,7 @@ test_lines_parsed(void **state)
 static void
 test_key_files(void **state)
 {
-	char dir[] = "/tmp/submitd-test-XXXXXX", path[80], public[80], err[300];
+	char dir[] = "/tmp/submitd-test-XXXXXX", path[80], public[80], away[80], err[300];
 	struct audit_key *a, *b, *p;
 	struct stat st;
 
@@ -433,6 +446,24 @@ test_key_files(void **state)
 	assert_int_equal(truncate(path, 10), 0);
 	assert_null(audit_key_open(path, public, err, sizeof(err)));
 	assert_non_null(strstr(err, "no Ed25519 key"));
+	/* nor is one read that others may read, that has another name, or is another file */
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(unlink(public), 0);
+	b = audit_key_open(path, public, err, sizeof(err));
+	assert_non_null(b);
+	audit_key_free(b);
+	assert_int_equal(chmod(path, 0640), 0);
+	assert_null(audit_key_open(path, public, err, sizeof(err)));
+	assert_non_null(strstr(err, "mode 0600"));
+	assert_int_equal(chmod(path, 0600), 0);
+	(void)str_printf(away, sizeof(away), "%s/away", dir);
+	assert_int_equal(link(path, away), 0);
+	assert_null(audit_key_open(path, public, err, sizeof(err)));
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink(away, path), 0);
+	assert_null(audit_key_open(path, public, err, sizeof(err)));
+	assert_non_null(strstr(err, "symbolic link"));
+	unlink(away);
 	audit_key_free(a);
 	audit_key_free(p);
 	unlink(path);
