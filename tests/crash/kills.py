@@ -7,7 +7,8 @@ under load, half of the time at a random moment, half of the time at a certain c
 file system (SUBMITD_FS_FAULT; also calls that fail with ENOSPC and EIO). The load generator
 writes down each UUID that got a 250, the sink each that it took. In the end every
 acknowledged message must have arrived or be the subject of a DSN; copies are counted and
-must stay within what promise 1 allows: 16 statuses a connection for each kill.
+must stay within what promise 1 allows: 16 statuses a connection for each kill. The audit
+record has each acknowledged message, none twice, and verifies (A2, A4).
 """
 import argparse
 import collections
@@ -161,6 +162,36 @@ class Campaign:
             raise AssertionError(f"{len(lost)} acknowledged messages are lost {when}: "
                                  f"{lost[:5]}\n{self.s.tell()}") from None
 
+    def unrecorded(self):
+        """Acknowledged messages without an audit record, and mids that have two."""
+        ids, mids = set(), collections.Counter()
+        with open(self.s.dir + "/audit.log", "rb") as f:
+            for line in f:
+                try:
+                    r = json.loads(line)
+                except ValueError:
+                    continue                    # torn by a kill; verify looks at it
+                if r.get("kind") == "accept":
+                    ids.add(r.get("message_id", "").strip("<>").split("@")[0])
+                    mids[r["mid"]] += 1
+        return (sorted(set(uuids(self.acked_path)) - ids), [m for m, n in mids.items() if n > 1])
+
+    def recorded(self):
+        """What is wrong with the audit record; empty: nothing."""
+        try:
+            wait_for(lambda: not self.unrecorded()[0], "all records", patience(60), step=0.3)
+        except AssertionError:
+            pass
+        missing, doubles = self.unrecorded()
+        r = self.s.run_ctl("audit", "verify")
+        wrong = ([f"{len(missing)} without a record: {missing[:3]}"] if missing else []) + (
+            [f"{len(doubles)} recorded twice: {doubles[:3]}"] if doubles else [])
+        if r.returncode:
+            wrong.append(f"verify: {r.stdout[-600:]}{r.stderr}")
+        if wrong:
+            self.s.keep = True
+        return "; ".join(wrong)
+
     def verdict(self):
         if self.s.p is None:
             self.s.start()
@@ -173,7 +204,7 @@ class Campaign:
         return {"kills": kills, "by": dict(self.kills), "acknowledged": self.acked(), "lost": 0,
                 "arrived": len(copies), "copies": extra, "dsn": len(dsns), "dsn_copies": extra_dsn,
                 "copies_allowed": kills * 16 * PER_DOMAIN,
-                "foreign": sum(len(u) != 36 for u in copies)}
+                "foreign": sum(len(u) != 36 for u in copies), "audit": self.recorded()}
 
 
 def main():
@@ -184,14 +215,14 @@ def main():
     a.add_argument("n", type=int)
     o = a.parse_args()
     if o.tap:
-        print("1..3")
+        print("1..4")
     diag(f"seed {o.seed}")
     start = time.monotonic()
     try:
         c = Campaign(o.seed)
     except Skip as reason:
         if o.tap:
-            for i in range(1, 4):
+            for i in range(1, 5):
                 print(f"ok {i} # SKIP {reason}")
         print(f"# kills: cannot run: {reason}")
         sys.exit(0 if o.tap else 1)
@@ -209,11 +240,13 @@ def main():
         bad = str(e)
         diag(bad)
     good = (result is not None, result is not None and result["copies"] <= result["copies_allowed"],
-            result is not None and result["foreign"] == 0)
+            result is not None and result["foreign"] == 0,
+            result is not None and result["audit"] == "")
     if o.tap:
         what = ("every acknowledged message arrived", "copies only within the window of promise 1",
-                "nothing arrived that was not sent")
-        for i in range(3):
+                "nothing arrived that was not sent",
+                "A2 A4: the audit record has each message once, and verifies")
+        for i in range(4):
             print(f"{'ok' if good[i] else 'not ok'} {i + 1} - promise 1: {what[i]}")
     seconds = time.monotonic() - start
     print(f"{'# ' if o.tap else ''}kills: "
