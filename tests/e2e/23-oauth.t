@@ -300,6 +300,28 @@ def config(s):
         ok("hunter2" not in r.stdout + r.stderr, "a secret is shown")
 
 
+@test("RFC 7628: msmtp logs in with both mechanisms")
+def msmtp(s):
+    peers.need("msmtp")
+    for mech in ("oauthbearer", "xoauth2"):
+        r = peers.run("msmtp", "--file=/dev/null", "--host=localhost", f"--port={s.ports['ask']}",
+                      "--tls=on", "--tls-starttls=off", f"--tls-trust-file={s.dir}/ca.pem",
+                      f"--auth={mech}", f"--user={USER}", "--passwordeval=echo good-token",
+                      f"--from={USER}", USER, input=smtpc.letter(f"by msmtp {mech}"))
+        equal(r.returncode, 0, r.stdout + r.stderr)
+        s.wait_log(event="auth", mech=mech.upper(), verdict="ok")
+
+
+@test("RFC 4954 RFC 7628: tokens up to 8 KiB are asked for, longer ones refused")
+def longest(s):
+    for n, code in ((8192, 535), (8193, 535), (9100, 535)):
+        with session(s, "ask") as c:
+            equal(auth(c, bearer("x" * n)), code, f"{n} octets")
+            ok(("8192" in s.log()) == (n > 8192), "the reason is logged")
+    with session(s, "ask") as c:
+        equal(auth(c, bearer("x" * 9300)), 500, "the line is too long")
+
+
 @test("A1: no token and no secret in the log")
 def secrets(s):
     log = s.log()
