@@ -53,13 +53,13 @@ mech_is_offered(const char *mechs, struct span mech)
 	return false;
 }
 
-/* The certificate that the client proved to have, if there is one. */
+/* The certificate that the client proved to have, if there is one; never that of a proxy. */
 static void
 auth_add_cert(struct smtp_session *s, struct tls_client_cert *c, struct ipc_auth_start *m)
 {
 	const SSL *ssl = io_ssl(s->io);
 
-	if (!tls_client_verified(ssl) || tls_client_cert(ssl, c) == -1)
+	if (!smtp_session_has_cert(s) || tls_client_cert(ssl, c) == -1)
 		return;
 	m->cert_sha256 = span_of(c->sha256);
 	m->cert_subject = span_of(c->subject);

@@ -12,14 +12,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool
+smtp_session_has_cert(const struct smtp_session *s)
+{
+	return !s->xclient && tls_client_verified(io_ssl(s->io));
+}
+
 const char *
 smtp_auth_mechs(const struct smtp_session *s)
 {
 	const struct conf_listener *l = s->l->conf;
 	bool tls = smtp_session_tls(s) != NULL;
-	const char *mechs = !tls                                 ? s->l->mechs_clear
-	                    : tls_client_verified(io_ssl(s->io)) ? s->l->mechs_cert
-	                                                         : s->l->mechs_tls;
+	const char *mechs = !tls                       ? s->l->mechs_clear
+	                    : smtp_session_has_cert(s) ? s->l->mechs_cert
+	                                               : s->l->mechs_tls;
 
 	if (l->auth == LISTENER_AUTH_OFF || (l->auth == LISTENER_AUTH_ENCRYPTED && !tls))
 		return NULL;

@@ -88,6 +88,7 @@ cmd_xclient(struct smtp_session *s, struct span arg)
 			goto syntax;
 	}
 	smtp_session_forget(s);
+	s->xclient = true;
 	s->client = client;
 	s->helo = helo;
 	/* 220 as at the start, and the same question to policy */

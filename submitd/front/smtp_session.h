@@ -74,6 +74,7 @@ struct smtp_session {
 	bool finish : 1;     /* close politely */
 	bool auth_asked : 1; /* the auth role knows our sid */
 	bool junk : 1;       /* the chunk is only counted */
+	bool xclient : 1;    /* a proxy spoke for the client: what TLS proves is the proxy's */
 };
 
 /* ---- smtp_session.c ---- */
@@ -142,6 +143,8 @@ void smtp_auth_on_res(struct smtp_session *, const struct ipc_auth_res *);
 void smtp_auth_on_lost(struct smtp_session *);
 /* Mechanisms that may be offered and used now; NULL: none. */
 const char *smtp_auth_mechs(const struct smtp_session *);
+/* TLS has verified a certificate of the client itself. */
+bool smtp_session_has_cert(const struct smtp_session *);
 /* V_OK: the rules let this address use AUTH; the result is the caller's to clear (S3). */
 enum verdict smtp_auth_allowed(const struct smtp_session *, struct policy_result *);
 void smtp_session_tls_up(struct smtp_session *); /* smtp_cmd_starttls.c */

@@ -59,6 +59,8 @@ def client_certs(directory):
 def fixture():
     with NextHop() as hop:
         s = Service(next_port=hop.port, start=False, blocks={"limit": LIMIT, "tls": TLS})
+        s.blocks["submissions"] = s.blocks["submissions"].replace(
+            "tls = implicit", 'tls = implicit  xclient = {"127.0.0.1"}')
         s.flow = FLOW.replace("@DAN@", client_certs(s.dir))
         s.write_conf(auth_flow=s.flow)
         r = s.run_ctl("passwd", "--hash", "--method", "scram-sha-256", text=PASSWORD + "\n",
@@ -269,6 +271,20 @@ def external(s):
             equal(got[0], code, f"{name} as {authzid!r}: {got}")
             if who:
                 equal(c.cmd(f"MAIL FROM:<{who}>")[0], 250)
+
+
+@test("P8 P3: a proxy that speaks XCLIENT lends nobody its certificate")
+def external_xclient(s):
+    with with_cert(s, "dan") as c:
+        equal(c.cmd("XCLIENT ADDR=192.0.2.66")[0], 220)
+        c.ehlo()
+        ok("EXTERNAL" not in c.extensions["AUTH"].split(), c.extensions["AUTH"])
+        equal(c.cmd("AUTH EXTERNAL =")[0], 504)
+        equal(c.auth(USER, s.password())[0], 235)
+        equal(c.cmd("XCLIENT ADDR=[UNAVAILABLE]")[0], 220)   # nor is anybody logged in by then
+        c.ehlo()
+        ok("EXTERNAL" not in c.extensions["AUTH"].split(), c.extensions["AUTH"])
+        equal(c.cmd("MAIL FROM:<alice@example.com>")[0], 530)
 
 
 @test("P3: EXTERNAL by msmtp and curl")
