@@ -254,9 +254,11 @@ log_breaker(const struct auth_source *s, const char *reason)
 static void
 run_answered(struct auth_run *r, struct auth_source *s, enum verdict v)
 {
+	bool failed = v == V_TEMP && !r->check.answered;
+
 	count(s, v);
 	if (auth_breaker_answer(
-		&s->breaker, r->pass, v == V_TEMP, name_number(&r->check), auth_clock_ms()))
+		&s->breaker, r->pass, failed, name_number(&r->check), auth_clock_ms()))
 		log_breaker(s, r->check.reason);
 	r->pass = PASS_NO;
 }
@@ -322,6 +324,7 @@ job_done(struct auth_job *job)
 		return;
 	}
 	r->check.hashed |= j->check.hashed;
+	r->check.answered = j->check.answered;
 	memcpy(r->check.name, j->check.name, sizeof(r->check.name));
 	memcpy(r->check.reason, j->check.reason, sizeof(r->check.reason));
 	memcpy(r->check.tls_peer, j->check.tls_peer, sizeof(r->check.tls_peer));
@@ -406,6 +409,7 @@ run_ask(struct auth_run *r)
 		r->check.name[0] = '\0';
 		r->check.hash[0] = '\0';
 		r->check.tls_peer[0] = '\0';
+		r->check.answered = false;
 		buf_reset(&r->check.own);
 		had_dummy = r->check.dummy[0] != '\0';
 		v = V_TEMP;

@@ -53,6 +53,8 @@ struct auth_check {
 	char name[ADDR_TEXT];         /* the backend's own spelling of the user; "" as asked */
 	char reason[AUTH_REASON_MAX]; /* why not, for the log: never shows what the client sent */
 	struct buf own;               /* V_OK: auth_check_add_own() */
+	bool answered; /* V_TEMP, but because of this question: the server is well, and others
+	                * may be asked it. Else who asks odd things closes it for all (C2) */
 
 	/* for `submitctl auth-test` only */
 	bool want_trace;

@@ -60,6 +60,7 @@ misconfigured(struct question *q, const char *reason)
 	struct ldap_judgement j = {.verdict = V_TEMP, .misconfigured = true};
 
 	(void)str_copy(j.reason, sizeof(j.reason), reason);
+	q->c->answered = true;
 	return settle(q, &j);
 }
 
@@ -86,6 +87,7 @@ ask(struct question *q, enum ldap_use use, const char *bind_name, const struct l
 
 	q->bind_name = bind_name;
 	q->find = find;
+	q->c->answered = false;
 	q->bound = q->found = (struct ldap_reply){.code = LDAP_OTHER, .policy = LDAP_POLICY_NONE};
 	if (!ldap_profile_run(q->l->profile, use, &q->ask, work, q, &none)) {
 		ldap_judge_service(
@@ -95,10 +97,12 @@ ask(struct question *q, enum ldap_use use, const char *bind_name, const struct l
 	}
 	if (bind_name != NULL) {
 		ldap_judge_bind(&q->bound, &j);
+		q->c->answered = ldap_judge_is_answer(q->bound.code);
 		if (j.verdict != V_OK || find == NULL)
 			return settle(q, &j);
 	}
 	ldap_judge_service("search", &q->found, &j);
+	q->c->answered = ldap_judge_is_answer(q->found.code);
 	return settle(q, &j);
 }
 

@@ -237,6 +237,7 @@ judge_introspection(
 	const json_t *active;
 	json_t *j;
 
+	c->answered = http_status_is_answer(a->status);
 	if (a->status == 401 || a->status == 403) {
 		*lasting = true;
 		return answer(c, V_TEMP, "the server does not take client_id and client_secret");

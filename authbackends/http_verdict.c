@@ -103,10 +103,23 @@ judge_json(const struct http_rule *r, struct span body, struct auth_check *c)
 	return v;
 }
 
+/* The server, or what stands in front of one that is gone, says that it cannot just now. */
+static bool
+is_away(long status)
+{
+	return status == 408 || status == 425 || status == 429 || (status >= 502 && status <= 504);
+}
+
 bool
 http_status_is_lasting(long status)
 {
-	return status >= 300 && status < 500 && status != 408 && status != 425 && status != 429;
+	return status >= 300 && status < 500 && !is_away(status);
+}
+
+bool
+http_status_is_answer(long status)
+{
+	return status >= 200 && !is_away(status);
 }
 
 enum verdict
@@ -114,6 +127,7 @@ http_verdict(const struct http_rule *r, long status, struct span body, struct au
     bool *misconfigured)
 {
 	*misconfigured = false;
+	c->answered = http_status_is_answer(status);
 	if (status == 401 || status == 403)
 		return deny(
 		    c, status == 401 ? "the server said no (401)" : "the server said no (403)");

@@ -203,6 +203,7 @@ choose(struct jwks_cache *k, const struct jwt *t, struct auth_check *c, enum ver
 		why = "the token was signed with an unknown key";
 		*v = V_PERM;
 	}
+	c->answered = set != NULL; /* tokens of known keys can be verified */
 	(void)str_copy(c->reason, sizeof(c->reason), why);
 	return NULL;
 }

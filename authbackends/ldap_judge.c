@@ -88,6 +88,12 @@ ldap_judge_elsewhere(int code)
 	       code == LDAP_UNAVAILABLE;
 }
 
+bool
+ldap_judge_is_answer(int code)
+{
+	return code >= 0 && !ldap_judge_elsewhere(code) && code != LDAP_TIMELIMIT_EXCEEDED;
+}
+
 static bool
 is_misconfiguration(int code)
 {

@@ -34,5 +34,7 @@ void ldap_judge_service(const char *what, const struct ldap_reply *, struct ldap
 unsigned ldap_judge_ad_code(const char *text);
 /* Another server may do better: no answer, busy or unavailable. */
 bool ldap_judge_elsewhere(int code);
+/* A result of a server that is well, whatever it says (auth_check.answered). */
+bool ldap_judge_is_answer(int code);
 
 #endif

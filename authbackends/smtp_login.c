@@ -197,6 +197,7 @@ refused(struct attempt *a)
 		(void)give_up(a, false, why);
 		return V_PERM;
 	}
+	a->check->answered = st->code / 100 == 5; /* it minds the name; others may be fine */
 	return give_up(a, st->code / 100 == 5, why);
 }
 
@@ -358,7 +359,7 @@ smtp_login_try(struct smtp_login *l, struct auth_check *c)
 
 	net_addr_format_ip(&l->addr, ip);
 	net_addr_format(&l->addr, address);
-	l->answered = l->misconfigured = false;
+	l->answered = l->misconfigured = c->answered = false;
 	l->why[0] = '\0';
 	smtp_client_init(&a.client, &opt);
 	auth_check_trace(c, "%5d ms  -- connect to %s (%s)", 0, l->host, address);

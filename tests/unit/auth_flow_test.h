@@ -23,7 +23,8 @@
 /* What a backend of the table does: verdicts by letter, lower case at once, upper case on a worker.
  */
 struct fake {
-	char does; /* o ok, p deny, n unknown, t unavailable, H hangs for 500 ms */
+	char does; /* o ok, p deny, n unknown, t unavailable, A the same by an answer,
+	            * H hangs for 500 ms */
 	bool asked;
 };
 
@@ -73,6 +74,7 @@ fake_check(void *self, struct auth_check *c)
 		return V_OK; /* far too late: must count for nothing */
 	}
 	c->hashed = true;
+	c->answered = f->does == 'A';
 	return verdict_of(f->does);
 }
 

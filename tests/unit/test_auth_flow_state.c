@@ -91,6 +91,32 @@ test_breaker(void **state)
 	auth_pool_free(s.pool);
 }
 
+/* C2: a server that answers odd names with an error is not taken from the others for it. */
+static void
+test_breaker_answers(void **state)
+{
+	struct fake f = {.does = 'A'};
+	struct auth_source s = {.title = "picky",
+	    .kind = &asking,
+	    .self = &f,
+	    .pool = auth_pool_new(1, 4),
+	    .timeout_ms = 1000,
+	    .breaker = {.max = 2, .pause_ms = 60000}};
+	struct auth_flow flow = {.title = "test", .chain = {&s}, .n = 1, .deadline_ms = 5000};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		assert_int_equal(ask(&flow, i % 2 == 1 ? "bob" : "alice", NULL, NULL), V_TEMP);
+	assert_int_equal(s.breaker.state, BREAKER_CLOSED);
+	f.does = 'T'; /* and silence still counts, from the first one on */
+	assert_int_equal(ask(&flow, "alice", NULL, NULL), V_TEMP);
+	assert_int_equal(s.breaker.state, BREAKER_CLOSED);
+	assert_int_equal(ask(&flow, "bob", NULL, NULL), V_TEMP);
+	assert_int_equal(s.breaker.state, BREAKER_OPEN);
+	auth_pool_free(s.pool);
+}
+
 /* The chain's deadline counts for the one that was waited for, and only for it. */
 static void
 test_breaker_deadline(void **state)
@@ -225,6 +251,7 @@ main(void)
 	    cmocka_unit_test(test_units),
 	    cmocka_unit_test(test_reason),
 	    cmocka_unit_test(test_breaker),
+	    cmocka_unit_test(test_breaker_answers),
 	    cmocka_unit_test(test_breaker_deadline),
 	    cmocka_unit_test(test_cache),
 	    cmocka_unit_test(test_breaker_busy),

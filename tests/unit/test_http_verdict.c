@@ -146,6 +146,30 @@ test_answers(void **state)
 	}
 }
 
+/* C2: an error that a name provoked says nothing about the server; its front's 502 does. */
+static void
+test_is_answer(void **state)
+{
+	static const long well[] = {200, 204, 301, 400, 401, 404, 414, 422, 500, 501},
+			  away[] = {0, 100, 408, 425, 429, 502, 503, 504};
+	struct auth_check c = {.login = "x"};
+	struct http_rule r;
+	size_t i;
+	bool m;
+
+	(void)state;
+	rule_of("field=ok", &r);
+	for (i = 0; i < ARRAY_LEN(well); i++) {
+		(void)http_verdict(&r, well[i], span_of("<html>"), &c, &m);
+		assert_true(c.answered);
+	}
+	for (i = 0; i < ARRAY_LEN(away); i++) {
+		(void)http_verdict(&r, away[i], span_of("<html>"), &c, &m);
+		assert_false(c.answered);
+	}
+	http_rule_clear(&r);
+}
+
 /* A NUL in the answer ends nothing. */
 static void
 test_nul(void **state)
@@ -202,6 +226,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_answers),
+	    cmocka_unit_test(test_is_answer),
 	    cmocka_unit_test(test_nul),
 	    cmocka_unit_test(test_shown),
 	};

@@ -128,6 +128,14 @@ test_elsewhere(void **state)
 	assert_false(ldap_judge_elsewhere(LDAP_FILTER_ERROR));
 	assert_false(ldap_judge_elsewhere(LDAP_INVALID_CREDENTIALS));
 	assert_false(ldap_judge_elsewhere(LDAP_SUCCESS));
+	/* C2: what a name can provoke must not open the breaker */
+	assert_true(ldap_judge_is_answer(LDAP_SUCCESS));
+	assert_true(ldap_judge_is_answer(LDAP_INVALID_DN_SYNTAX));
+	assert_true(ldap_judge_is_answer(LDAP_INAPPROPRIATE_AUTH));
+	assert_false(ldap_judge_is_answer(LDAP_FILTER_ERROR)); /* nothing was sent */
+	assert_false(ldap_judge_is_answer(LDAP_SERVER_DOWN));
+	assert_false(ldap_judge_is_answer(LDAP_UNAVAILABLE));
+	assert_false(ldap_judge_is_answer(LDAP_TIMELIMIT_EXCEEDED));
 }
 
 static void
