@@ -8,6 +8,7 @@
 
 #include "authbackends/auth_flow.h"
 #include "authbackends/auth_guard.h"
+#include "authbackends/auth_rule.h"
 #include "authbackends/auth_session.h"
 #include "authbackends/auth_setup.h"
 #include "authbackends/sasl_precheck.h"
@@ -253,6 +254,46 @@ add_identity(const struct auth_test *t, struct buf *out, const struct test_reply
 }
 
 static void
+fill_facts(const struct auth_test *t, const char *login, struct facts *f)
+{
+	bool tls = t->listener->tls != LISTENER_TLS_OFF;
+
+	*f = (struct facts){
+	    .stage = AT_AUTH,
+	    .now_ms = ev_wall_ms(),
+	    .listener = t->listener->title,
+	    .client = t->client,
+	    .helo = "",
+	    .tls = tls,
+	    .tls_version = tls ? "TLSv1.3" : "",
+	    .tls_cipher = "",
+	    .login = login,
+	    .mech = "PLAIN",
+	};
+}
+
+/* A yes for whom the backend calls otherwise than the operator did: as auth_session_ask.c. */
+static void
+judge_principal(const struct auth_test *t, struct test_reply *p, char why[AUTH_REASON_MAX])
+{
+	struct status status;
+	struct facts f;
+
+	if (str_eq_nocase(p->principal, t->run.check.address))
+		return;
+	memset(&status, 0, sizeof(status));
+	fill_facts(t, p->principal, &f);
+	if (auth_rule_refuses(t->conf, &f, &status, why)) {
+		p->code = status.verdict == V_TEMP ? 454 : 535;
+		p->reason = why;
+	} else if (t->run.source != NULL && !auth_setup_serves(t->run.source, p->principal)) {
+		p->code = 535;
+		p->reason = "the backend is kept for names of other units";
+	}
+	status_clear(&status);
+}
+
+static void
 test_on_answer(struct auth_run *r, void *arg)
 {
 	struct auth_test *t = arg;
@@ -260,6 +301,7 @@ test_on_answer(struct auth_run *r, void *arg)
 	struct test_reply p = {
 	    .code = 454, .esc = "4.7.0", .text = AUTH_TEXT_TEMP, .reason = r->check.reason};
 	const char *name = r->check.name[0] != '\0' ? r->check.name : r->check.login;
+	char why[AUTH_REASON_MAX];
 
 	show_passed(t, r->flow->n, "the chain ended before it");
 	if (r->verdict == V_OK && policy_principal(t->conf, t->listener, name, p.principal) == -1) {
@@ -267,15 +309,17 @@ test_on_answer(struct auth_run *r, void *arg)
 		p.reason = "the name has no form as an address";
 	} else if (r->verdict == V_OK) {
 		p.code = 235;
-		p.esc = "2.7.0";
-		p.text = AUTH_TEXT_OK;
 		p.reason = "";
+		judge_principal(t, &p, why);
 	} else if (r->verdict == V_PERM) {
 		p.code = 535;
 	}
 	if (p.code == 535) {
 		p.esc = "5.7.8";
 		p.text = POLICY_AUTH_FAILED;
+	} else if (p.code == 235) {
+		p.esc = "2.7.0";
+		p.text = AUTH_TEXT_OK;
 	}
 	if (t->guarded != AUTH_GUARD_GO) /* no backend would have been asked */
 		p = (struct test_reply){
@@ -299,23 +343,13 @@ test_on_answer(struct auth_run *r, void *arg)
 static bool
 refused_by_rule(struct auth_test *t)
 {
-	struct facts f = {
-	    .stage = AT_AUTH,
-	    .now_ms = ev_wall_ms(),
-	    .listener = t->listener->title,
-	    .client = t->client,
-	    .helo = "",
-	    .tls = t->listener->tls != LISTENER_TLS_OFF,
-	    .tls_version = t->listener->tls != LISTENER_TLS_OFF ? "TLSv1.3" : "",
-	    .tls_cipher = "",
-	    .login = t->run.check.login,
-	    .mech = "PLAIN",
-	};
+	struct facts f;
 	struct policy_result *r = xcallocarray(1, sizeof(*r));
 	struct test_reply p = {.code = 535, .esc = "5.7.8", .text = POLICY_AUTH_FAILED};
 	struct buf out = BUF_INIT;
 	bool refused;
 
+	fill_facts(t, t->run.check.login, &f);
 	policy_decide_noted(t->conf, &f, r);
 	refused = r->verdict != V_OK && r->verdict != V_NEXT;
 	if (refused && r->rule != NULL && r->n_steps > 0) {

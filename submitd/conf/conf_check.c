@@ -141,6 +141,18 @@ emails_name_users(const struct conf_builder *b)
 	return false;
 }
 
+/* Then the block may only say what he may, and somebody else has his password. */
+static bool
+others_have_passwords(const struct conf_builder *b)
+{
+	size_t i;
+
+	for (i = 0; i < b->conf->n_backend; i++)
+		if (b->conf->backend_blocks[i].type != BACKEND_INTERNAL)
+			return true;
+	return false;
+}
+
 static void
 check_user(struct conf_builder *b, const struct conf_user *x)
 {
@@ -167,9 +179,11 @@ check_user(struct conf_builder *b, const struct conf_user *x)
 			    "%s: secret is not used, because smtp_auth is off; write smtp_auth = "
 			    "matching_sender",
 			    label);
-	} else if (x->secret == NULL && x->client_cert_sha256.n == 0 && !emails_name_users(b)) {
+	} else if (x->secret == NULL && x->client_cert_sha256.n == 0 && !emails_name_users(b) &&
+		   !others_have_passwords(b)) {
 		conf_error(b, CONF_WHERE(x, user, smtp_auth),
-		    "%s: smtp_auth = %s needs secret = \"file:/PATH\", or client_cert_sha256",
+		    "%s: smtp_auth = %s needs secret = \"file:/PATH\", client_cert_sha256, or a "
+		    "backend that has the password",
 		    label, x->smtp_auth == SMTP_AUTH_ANY_SENDER ? "any_sender" : "matching_sender");
 	}
 	/*

@@ -1,9 +1,30 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Rules of the user's scope: as whom a user block lets somebody send (S18), and
- * how many recipients his empty sender may have (S11). Pure.
+ * Rules of the user's scope: whether he may log in at all, as whom a user block lets
+ * him send (S18), and how many recipients his empty sender may have (S11). Pure.
  */
 #include "policy/rule.h"
+
+/* Not only where backend internal is asked: a directory or a token may be his, too. */
+enum verdict
+policy_user_smtp_auth(const struct conf *conf, const struct facts *f, struct policy_result *r)
+{
+	const struct conf_user *u = r->ctx.user;
+
+	(void)conf;
+	(void)f;
+	if (u == NULL) {
+		policy_note(r, "no user block");
+		return V_NEXT;
+	}
+	POLICY_AT(r, u, user, smtp_auth);
+	if (u->smtp_auth != SMTP_AUTH_OFF) {
+		policy_note(r, "smtp_auth is not off");
+		return V_OK;
+	}
+	policy_note(r, "smtp_auth = off");
+	return policy_refuse_login(r);
+}
 
 static enum verdict
 any_sender(const struct conf *conf, const struct facts *f, struct policy_result *r)

@@ -222,6 +222,9 @@ def renamed(s):
                        ("ceo@example.com", 535), ("zoe@other.example", 535), ("", 454)):
         ODD_JSON[0] = json.dumps({"ok": True, "user": user})
         equal(login(s, "rename"), code, user)
+        r = s.run_ctl("auth-test", "--json", "--password-stdin", "--listener", "rename",
+                      "alice@example.com", text="correct_horse\n")
+        ok(f'"code":{code}' in r.stdout.replace(" ", ""), f"auth-test says so: {r.stdout}")
 
 
 @test("S45: an unknown authority and a wrong name in the certificate are temporary, and logged")

@@ -177,7 +177,8 @@ setup(void **state)
 		return -1;
 	write_file("hash", SHA "\n");
 	write_file("users", "dora plain\nboth@example.com infile\nceo@example.com boss\n"
-			    "sara@example.com " SCRAM "\nboss:" SCRAM "\nlost !" SCRAM "\n");
+			    "sara@example.com " SCRAM "\nboss:" SCRAM "\nlost !" SCRAM "\n"
+			    "infile@example.com infile\ngone@example.com gone\n");
 	buf_addf(&b,
 	    "server { hostname = \"mail.example.com\" }\n"
 	    "log { level = error }\n"
@@ -197,6 +198,8 @@ setup(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(users); i++)
 		buf_addf(&b, "user \"%s@example.com\" { secret = \"file:%s/hash\" %s }\n",
 		    users[i][0], dir, users[i][1]);
+	buf_add_str(&b, "user \"infile@example.com\" { smtp_auth = matching_sender }\n"
+			"user \"gone@example.com\" { }\n");
 	buf_add_str(&b,
 	    "listener \"clear\" { bind = {\"127.0.0.1:0\"} tls = off auth = on auth_flow = "
 	    "\"people\""

@@ -48,7 +48,10 @@ test_logins(void **state)
 	    /* S17: known here, so the file is never asked */
 	    {"both@example.com", "infile", "192.0.2.1", 535, "", "internal", "wrong password"},
 	    /* S18 */
-	    {"off@example.com", "x", "192.0.2.1", 535, "", "internal", "smtp_auth"},
+	    {"off@example.com", "x", "192.0.2.1", 535, "", "", "rule S18 user_smtp_auth"},
+	    {"infile@example.com", "infile", "192.0.2.1", 235, "infile@example.com", "files", ""},
+	    /* another backend has his password: he is out all the same */
+	    {"gone@example.com", "gone", "192.0.2.1", 535, "", "", "rule S18 user_smtp_auth"},
 	    {"netted@example.com", "x", "10.1.2.3", 235, "netted@example.com", "internal", ""},
 	    {"netted@example.com", "x", "192.0.2.1", 535, "", "", "client"},
 	    /* S14 */

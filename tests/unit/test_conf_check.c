@@ -280,6 +280,10 @@ static const struct conf_case others[] = {
 	{"2 warning: no domain block", "4 error: auth_user_filter: \"/^(a@/\" is not a usable"}},
     {"user without secret S18", U("smtp_auth = matching_sender"),
 	{"3 error: user \"u@example.com\": smtp_auth = matching_sender needs secret"}},
+    {"user whose password another backend has",
+	BASE "backend \"f\" { type = file path = \"/users\" }\n"
+	     "user \"u@example.com\" { smtp_auth = matching_sender clients = {\"10.0.0.0/8\"} }\n",
+	{"2 warning: backend \"f\" is not used"}},
     {"secret is a password", U("smtp_auth = matching_sender\nsecret = \"hunter2\""),
 	{"4 error: user \"u@example.com\": secret is no \"file:/PATH\""}},
     {"secret of a user that is off", U("secret = \"file:/x\""), {"3 warning: secret is not used"}},
