@@ -12,6 +12,7 @@ import contextlib
 import csv
 import json
 import signal
+import socket
 import subprocess
 
 import peers
@@ -349,6 +350,28 @@ def full(_):
 
 def start_audit_dir(on_full):
     return f'audit {{ file = "@D@/small/audit.log"  on_full = {on_full} }}'
+
+
+@test("A3: a copy of each record goes to syslog, which may be away and come back", 60)
+def syslog(_):
+    if os.path.exists("/dev/log"):
+        raise peers.Skip("this machine has a syslog of its own")
+    peers.need_root("standing in for syslog")
+    with service(AUDIT.replace("}", "  syslog = authpriv }")) as s:
+        smtpc.submit(s)                             # nobody listens: the copies are lost, no more
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+                log.bind("/dev/log")
+                log.settimeout(patience(20))
+                mid = smtpc.submit(s)
+                text = ""
+                while mid not in text:
+                    text = log.recv(65536).decode()
+        finally:
+            os.unlink("/dev/log")
+        ok(text.startswith("<85>submitd-audit["), text)
+        recorded(s, [mid])
+        verify(s)
 
 
 @test("A5: search, user, report in its three forms, tail -f")
