@@ -310,7 +310,7 @@ auth_prepare(const struct conf *c, char *err, size_t errsize)
 	if (auth_report_init(c, err, errsize) == -1)
 		return -1;
 	auth_guard_init();
-	auth_scram_init(c->server->spool);
+	auth_scram_init(c->server->state);
 	if (auth_sasl_open(c->server->hostname, err, errsize) == -1)
 		return -1;
 	return auth_setup_open(c, err, errsize);

@@ -129,12 +129,12 @@ make_key(const char *path)
 }
 
 void
-auth_scram_init(const char *spool)
+auth_scram_init(const char *state)
 {
 	char path[4100];
 	struct log_line l;
 
-	if (str_printf(path, sizeof(path), "%s/" KEY_FILE, spool) == 0) {
+	if (str_printf(path, sizeof(path), "%s/" KEY_FILE, state) == 0) {
 		if (read_key(path) == 0)
 			return;
 		if (errno == EINVAL) /* cut short by a crash: nobody was told anything by it */

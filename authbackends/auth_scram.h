@@ -27,10 +27,10 @@ void auth_scram_count(const struct auth_run *, bool proven);
 
 /*
  * Once, with the supervisor's rights: the key that fakes are made with is kept in a file
- * of the spool, so that they stay the same over a restart. Where it cannot be kept, one
- * for this process is made.
+ * of the directory `state`, so that they stay the same over a restart. Where it cannot be
+ * kept, one for this process is made.
  */
-void auth_scram_init(const char *spool);
+void auth_scram_init(const char *state);
 /*
  * Keys that no password fits, the same ones for the same name, with the cost and the
  * length of salt that `like` has.
