@@ -65,13 +65,15 @@ is_exempt(const struct conf *c, const struct net_addr *client)
 	return g->address_rates.n + g->network_rates.n + g->user_rates.n == 0;
 }
 
+/* One that does not read is asked no more than it can be expected to answer in time. */
 static void
 send_ask(struct auth_guard *g, struct ipc_peer *ledger)
 {
 	struct ipc_guard_ask m = {
 	    .call = g->call, .client = g->client, .user = span_of(g->user), .guess = g->guess};
 
-	(void)ipc_send_guard_ask(ledger, -1, &m);
+	g->sent =
+	    ipc_peer_backlog(ledger) <= IPC_BACKLOG_SOFT && ipc_send_guard_ask(ledger, -1, &m) == 0;
 }
 
 static void
@@ -110,13 +112,22 @@ send_note(struct auth_guard *g, enum guard_outcome outcome, const char *shown)
 	stats.notes_kept++;
 }
 
+/* Nothing is known of the attempt: what the ledger was not asked it need not be told. */
+static void
+withdraw(struct auth_guard *g)
+{
+	if (g->sent)
+		send_note(g, GUARD_NONE, "");
+	g->call = 0;
+}
+
 static void
 no_answer(void *arg)
 {
 	struct auth_guard *g = arg;
 
 	end_ask(g);
-	send_note(g, GUARD_NONE, "");
+	withdraw(g);
 	stats.not_now++;
 	g->reason = "the ledger does not answer";
 	g->fn(AUTH_GUARD_NOT_NOW, g->arg);
@@ -144,6 +155,7 @@ auth_guard_ask(struct auth_guard *g, const struct conf *c, const struct net_addr
 	g->arg = arg;
 	g->call = ++last_call;
 	g->asked = true;
+	g->sent = false;
 	TAILQ_INSERT_TAIL(&asked, g, link);
 	stats.asked++;
 	stats.waiting++;
@@ -214,7 +226,7 @@ auth_guard_clear(struct auth_guard *g)
 	if (g->asked)
 		end_ask(g);
 	if (g->call != 0)
-		send_note(g, GUARD_NONE, "");
+		withdraw(g);
 }
 
 void

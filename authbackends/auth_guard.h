@@ -37,6 +37,7 @@ struct auth_guard {
 	struct ev_timer timer;
 	uint64_t call; /* 0: nothing is asked and nothing is owed */
 	bool asked;    /* waits for an answer */
+	bool sent;     /* the ledger has the question, or will read it */
 	struct net_addr client;
 	char user[ADDR_TEXT];
 	uint64_t guess;

@@ -265,6 +265,7 @@ judge_row(struct guard *g, int64_t now, struct guard_row *r, struct guard_answer
 {
 	int64_t delay;
 
+	guard_row_bound(g, r, now);
 	if (r->until_ms != 0 && r->until_ms <= now)
 		guard_row_unlock(g, r);
 	if (r->until_ms > a->until_ms) {

@@ -46,6 +46,8 @@ void guard_row_remove(struct guard *, struct guard_row *);
 void guard_row_changed(struct guard *, struct guard_row *);
 void guard_row_unlock(struct guard *, struct guard_row *);
 void guard_row_lock(struct guard *, struct guard_row *, int64_t until_ms);
+/* The clock was set back, or the option changed: no lock-out lasts longer than one does. */
+void guard_row_bound(const struct guard *, struct guard_row *, int64_t now);
 void guard_row_name(struct guard_row *, struct span name);
 
 /* guard.c: removes a row that says nothing any more (NULL is fine); true when it did. */

@@ -119,7 +119,10 @@ guard_tick(struct guard *g, int64_t now)
 	struct guard_row *r;
 	unsigned k, n;
 
-	while ((r = TAILQ_FIRST(&g->locked)) != NULL && r->until_ms <= now) {
+	while ((r = TAILQ_FIRST(&g->locked)) != NULL) {
+		guard_row_bound(g, r, now);
+		if (r->until_ms > now)
+			break;
 		guard_row_unlock(g, r);
 		guard_row_changed(g, r);
 	}

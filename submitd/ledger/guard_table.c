@@ -153,6 +153,13 @@ guard_row_unlock(struct guard *g, struct guard_row *r)
 }
 
 void
+guard_row_bound(const struct guard *g, struct guard_row *r, int64_t now)
+{
+	if (r->until_ms > now + g->options.lockout_ms)
+		r->until_ms = now + g->options.lockout_ms;
+}
+
+void
 guard_row_name(struct guard_row *r, struct span name)
 {
 	if (name.n == 0 || (r->name != NULL && span_eq(name, r->name)))

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "conf_test.h"
 
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -256,6 +257,41 @@ test_silence(void **state)
 	assert_int_equal(told.times, 1);
 }
 
+/* A ledger that hangs does not fill our memory, and hears nothing of what it was not asked. */
+static void
+test_hanging(void **state)
+{
+	enum { N = 20000 };
+	struct auth_guard *g = calloc(N, sizeof(*g));
+	struct ipc_guard_ask m;
+	size_t sent = 0, i;
+	char user[300];
+
+	(void)state;
+	assert_non_null(g);
+	memset(user, 'x', sizeof(user));
+	memcpy(user + sizeof(user) - 3, "@y", 3);
+	for (i = 0; i < N; i++) {
+		ask(&g[i], user, "secret");
+		sent += g[i].sent;
+	}
+	assert_in_range(ipc_peer_backlog(ledger), IPC_BACKLOG_SOFT, IPC_BACKLOG_SOFT + 1000);
+	assert_in_range(sent, 1, N - 1);
+	for (i = 0; i < N; i++)
+		auth_guard_clear(&g[i]);
+	assert_in_range(ipc_peer_backlog(ledger), IPC_BACKLOG_SOFT, 3 * IPC_BACKLOG_SOFT);
+	assert_int_equal(auth_guard_stats()->waiting, 0);
+	/* the next one asks as if nothing had been */
+	ledger_down();
+	ledger_up();
+	ask(&g[0], "ann@example.com", "secret");
+	m = want_ask();
+	assert_int_equal(answer(m.call, GUARD_GO, 0, 0), 0);
+	auth_guard_note(&g[0], GUARD_SUCCESS, "ann@example.com");
+	(void)want_note(GUARD_SUCCESS);
+	free(g);
+}
+
 static void
 test_exempt(void **state)
 {
@@ -305,6 +341,7 @@ main(void)
 	    cmocka_unit_test(test_lies),
 	    cmocka_unit_test(test_restart),
 	    cmocka_unit_test(test_silence),
+	    cmocka_unit_test(test_hanging),
 	    cmocka_unit_test(test_exempt),
 	};
 

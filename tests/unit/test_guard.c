@@ -280,6 +280,8 @@ test_clock(void **state)
 	fail_times("192.0.2.1", "a@x", 5);
 	now -= 3 * HOUR; /* set back: still locked out, and not for ever */
 	assert_verdict("192.0.2.1", "a@x", GUARD_LOCKED);
+	now += 31 * MIN;
+	assert_verdict("192.0.2.1", "a@x", GUARD_GO);
 	now += 3 * HOUR + 30 * MIN;
 	guard_tick(g, now);
 	assert_verdict("192.0.2.1", "a@x", GUARD_GO);
