@@ -80,6 +80,7 @@ proc_sockets(size_t *n)
 void
 proc_exit(int code)
 {
+	audit_outbox_end();
 	ipc_flush_all();
 	log_flush();
 	_exit(code);

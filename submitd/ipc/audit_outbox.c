@@ -209,6 +209,21 @@ audit_outbox_sent(void)
 }
 
 void
+audit_outbox_end(void)
+{
+	const struct entry *e;
+	size_t n = 0;
+
+	tell_lost();
+	on_delay(NULL);
+	for (e = unsent; e != NULL; e = TAILQ_NEXT(e, link))
+		n += e->tag == 0; /* the others stand in the spool */
+	if (n > 0)
+		log_note(LOG_LEVEL_ERROR,
+		    "audit: the end came before the ledger took %zu records: they are lost", n);
+}
+
+void
 audit_outbox_stats(struct audit_outbox_stats *s)
 {
 	*s = (struct audit_outbox_stats){n_records, n_bytes, lost_all};

@@ -42,6 +42,8 @@ void audit_outbox_lost(uint64_t n);
 bool audit_outbox_room(size_t octets);
 /* All that is kept is under way: a process may end, the ledger reads what it was sent. */
 bool audit_outbox_sent(void);
+/* The process ends: what can still be sent is, what is lost is told. */
+void audit_outbox_end(void);
 
 struct audit_outbox_stats {
 	size_t records, bytes;

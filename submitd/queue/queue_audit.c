@@ -249,6 +249,10 @@ queue_audit_start(struct queue *q, char *err, size_t errsize)
 		return -1;
 	}
 	q->audit.behind = q->audit.bytes > 0;
+	if (q->audit.rebuilt && q->conf->audit->file != NULL)
+		(void)audit_outbox_note(ev_wall_ms(), "gap",
+		    span_of("{\"reason\":\"the queue's database was lost: records of messages "
+			    "that were accepted shortly before may be missing\"}"));
 	return 0;
 }
 

@@ -124,6 +124,7 @@ open_store(struct queue *q, char *err, size_t errsize)
 		return -1;
 	}
 	report_rebuild(&stats, "the queue database was lost");
+	q->audit.rebuilt = true;
 	return 0;
 }
 

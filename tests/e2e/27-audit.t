@@ -236,6 +236,20 @@ def rotated_meanwhile(_):
         ok("in 2 files" in verify(s, "--checkpoints", s.log_path), "a chain")
 
 
+@test("A1 A2: where the queue's database is lost the record says that some may be missing", 120)
+def rebuilt(_):
+    with service() as s:
+        s.sink.stop()
+        recorded(s, [smtpc.submit(s)])
+        s.stop()
+        for name in ("queue.db", "queue.db-wal", "queue.db-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{s.dir}/spool/{name}")
+        s.start()
+        wait_for(lambda: [r for r in records(s) if r["kind"] == "gap"], "the gap", patience(20))
+        verify(s)
+
+
 @test("A1: what an operator does to messages, and what came of it")
 def operator(s):
     mid = smtpc.submit(s)

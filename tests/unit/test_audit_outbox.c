@@ -231,6 +231,25 @@ test_too_long(void **state)
 	cut();
 }
 
+/* A process that ends says what it lost: nothing comes any more that could. */
+static void
+test_end(void **state)
+{
+	struct ipc_audit_note m;
+
+	(void)state;
+	connect_ledger();
+	audit_outbox_lost(3);
+	assert_int_equal(next().n, 0);
+	audit_outbox_end();
+	m = next();
+	assert_true(span_eq(m.kind, "gap"));
+	assert_non_null(memmem(m.json.p, m.json.n, "\"lost\":3", 8));
+	audit_outbox_end();
+	assert_int_equal(next().n, 0);
+	cut();
+}
+
 /* Records of another start id, as the queue reads them from its spool: tags come back. */
 static void
 test_tags(void **state)
@@ -305,6 +324,7 @@ main(void)
 	    cmocka_unit_test_setup(test_window, each),
 	    cmocka_unit_test_setup(test_full, each),
 	    cmocka_unit_test_setup(test_too_long, each),
+	    cmocka_unit_test_setup(test_end, each),
 	    cmocka_unit_test_setup(test_tags, each),
 	};
 
