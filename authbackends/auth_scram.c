@@ -23,6 +23,17 @@
 
 static uint8_t fake_key[KEY_LEN];
 
+/*
+ * S17: a backend that knows its users, or whose no ends the chain, but has no keys: those
+ * behind it have no say about names that it is there for, by SCRAM as little as by PLAIN.
+ */
+static bool
+is_gate(const struct auth_flow *f, const struct auth_source *s)
+{
+	return (s->kind->creds & CRED_BIT(CRED_PASSWORD)) != 0 && s->kind->scram == NULL &&
+	       (s->knows_users || f->stop_on_no);
+}
+
 const char *
 auth_scram_like(const struct auth_flow *f)
 {
@@ -30,7 +41,9 @@ auth_scram_like(const struct auth_flow *f)
 	size_t i;
 
 	for (i = 0; i < f->n && like[0] == '\0'; i++)
-		if (f->chain[i]->kind->scram_like != NULL)
+		if (is_gate(f, f->chain[i]) && f->chain[i]->ous == NULL)
+			break;
+		else if (f->chain[i]->kind->scram_like != NULL)
 			like = f->chain[i]->kind->scram_like(f->chain[i]->self);
 	return like;
 }
@@ -56,7 +69,14 @@ auth_scram_find(struct auth_run *r)
 	for (i = 0; i < r->flow->n; i++) {
 		struct auth_source *s = r->flow->chain[i];
 
-		if (s->kind->scram == NULL || !auth_source_serves(s, r->ou))
+		if (!auth_source_serves(s, r->ou))
+			continue;
+		if (is_gate(r->flow, s)) {
+			(void)str_printf(r->check.reason, sizeof(r->check.reason),
+			    "backend %.60s comes first and has no keys", s->title);
+			return V_PERM;
+		}
+		if (s->kind->scram == NULL)
 			continue;
 		r->check.name[0] = r->check.reason[0] = r->check.hash[0] = '\0';
 		v = s->kind->scram(s->self, &r->check);

@@ -73,6 +73,12 @@ is_guessing(const struct conf_backend *x)
 	       (x->type == BACKEND_LDAP && x->bind_as != NULL);
 }
 
+static bool
+is_local(const struct conf_backend *x)
+{
+	return x->type == BACKEND_INTERNAL || x->type == BACKEND_FILE;
+}
+
 /* Every name that the later backend is asked for, the earlier one is asked for as well. */
 static bool
 covers(const struct conf *c, const char *earlier, const char *later)
@@ -134,6 +140,27 @@ takes(const struct conf_listener *l, const char *a, const char *b)
 	return l->auth_mechanisms.n == 0;
 }
 
+/* RFC 7628, 3: tokens are taken over TLS only. */
+static void
+check_listener_clear(struct conf_builder *b, const struct conf_listener *l)
+{
+	const struct conf_list *chain = &l->flow_block->chain;
+	size_t i;
+
+	if (l->tls != LISTENER_TLS_OFF || chain->n == 0)
+		return;
+	for (i = 0; i < chain->n; i++) {
+		const struct conf_backend *x = conf_backend_find(b->conf, chain->v[i]);
+
+		if (x == NULL || x->type != BACKEND_OAUTH)
+			return;
+	}
+	conf_warn(b, CONF_WHERE(l, listener, tls),
+	    "listener \"%s\": nobody can log in: auth_flow \"%s\" has only backends for tokens, "
+	    "which are taken over TLS only; write tls = starttls or implicit",
+	    l->title, l->flow_block->title);
+}
+
 /* Backends for which the listener takes nothing that they could judge. */
 static void
 check_listener_mechanisms(struct conf_builder *b, const struct conf_listener *l)
@@ -145,15 +172,45 @@ check_listener_mechanisms(struct conf_builder *b, const struct conf_listener *l)
 	for (i = 0; i < l->flow_block->chain.n; i++) {
 		const struct conf_backend *x =
 		    conf_backend_find(b->conf, l->flow_block->chain.v[i]);
-		bool local = x != NULL && (x->type == BACKEND_INTERNAL || x->type == BACKEND_FILE);
 
-		if (x == NULL || (x->type == BACKEND_OAUTH ? token : password || (local && scram)))
+		if (x == NULL ||
+		    (x->type == BACKEND_OAUTH ? token : password || (is_local(x) && scram)))
 			continue;
 		conf_warn(b, l->auth_mechanisms.where,
 		    "listener \"%s\": backend \"%s\" of auth_flow \"%s\" is never asked here: "
 		    "auth_mechanisms has none that gives it %s",
 		    l->title, x->title, l->flow_block->title,
 		    x->type == BACKEND_OAUTH ? "a token" : "a password");
+	}
+}
+
+/* SCRAM was asked for, and the keys stand behind a backend that decides first (S17). */
+static void
+check_listener_scram(struct conf_builder *b, const struct conf_listener *l)
+{
+	const struct conf_auth_flow *f = l->flow_block;
+	size_t i, k;
+
+	if (l->auth_mechanisms.n == 0 || !takes(l, "SCRAM-SHA-256", "SCRAM-SHA-256"))
+		return;
+	for (i = 1; i < f->chain.n; i++) {
+		const struct conf_backend *x = conf_backend_find(b->conf, f->chain.v[i]);
+
+		for (k = 0; k < i && x != NULL && is_local(x); k++) {
+			const struct conf_backend *gate = conf_backend_find(b->conf, f->chain.v[k]);
+
+			if (gate == NULL || is_local(gate) || gate->type == BACKEND_OAUTH ||
+			    (is_guessing(gate) && f->on_no != FLOW_NO_STOP) ||
+			    !covers(b->conf, gate->title, x->title))
+				continue;
+			conf_warn(b, l->auth_mechanisms.where,
+			    "listener \"%s\": auth_mechanisms: keys of backend \"%s\" are not used "
+			    "for SCRAM-SHA-256: \"%s\" stands before it in auth_flow \"%s\", "
+			    "decides "
+			    "about the same names, and has none; change their order",
+			    l->title, x->title, gate->title, f->title);
+			break;
+		}
 	}
 }
 
@@ -220,8 +277,11 @@ conf_check_flows(struct conf_builder *b)
 		if (l->auth == LISTENER_AUTH_OFF || l->flow_block == NULL)
 			continue;
 		check_listener_units(b, l);
-		if ((b->inherited[i] >> CONF_OPT_listener_auth_mechanisms & 1) == 0 ||
-		    (b->inherited[i] >> CONF_OPT_listener_auth_flow & 1) == 0)
-			check_listener_mechanisms(b, l);
+		check_listener_clear(b, l);
+		if ((b->inherited[i] >> CONF_OPT_listener_auth_mechanisms & 1) != 0 &&
+		    (b->inherited[i] >> CONF_OPT_listener_auth_flow & 1) != 0)
+			continue; /* said where they stand */
+		check_listener_mechanisms(b, l);
+		check_listener_scram(b, l);
 	}
 }

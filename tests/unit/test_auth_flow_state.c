@@ -5,6 +5,8 @@
  */
 #include "tests/unit/auth_flow_test.h"
 
+#include "authbackends/auth_scram.h"
+
 /* S16: kept for two units; others and names without a unit are not asked. */
 static void
 test_units(void **state)
@@ -56,6 +58,73 @@ test_reason(void **state)
 	assert_int_equal(ask(&flow, "alice", NULL, &reason), V_TEMP);
 	assert_string_equal(reason, "no answer in time");
 	auth_pool_free(s[0].pool);
+}
+
+/* S17: keys behind a backend that would decide about the password first log nobody in. */
+static enum verdict
+fake_scram(void *self, struct auth_check *c)
+{
+	(void)self;
+	(void)str_copy(c->hash, sizeof(c->hash), "SCRAM-SHA-256$4096:c2FsdA==$a:b");
+	return V_OK;
+}
+
+static const char *
+fake_scram_like(const void *self)
+{
+	(void)self;
+	return "SCRAM-SHA-256$4096:c2FsdA==$a:b";
+}
+
+static enum verdict
+find_keys(const struct auth_flow *flow, const struct conf_ou *ou)
+{
+	struct auth_run *r = xcallocarray(1, sizeof(*r));
+	enum verdict v;
+
+	r->flow = flow;
+	r->ou = ou;
+	v = auth_scram_find(r);
+	free(r);
+	return v;
+}
+
+static void
+test_scram_order(void **state)
+{
+	static const struct authbackend keyed = {.name = "keyed",
+	    .knows_users = true,
+	    .creds = CRED_BIT(CRED_PASSWORD),
+	    .look = fake_look,
+	    .scram = fake_scram,
+	    .scram_like = fake_scram_like};
+	static const struct authbackend tokens = {
+	    .name = "tokens", .knows_users = true, .creds = CRED_BIT(CRED_TOKEN)};
+	struct conf_ou ou, other;
+	const struct conf_ou *kept[] = {&ou};
+	struct auth_source directory = {.title = "d", .kind = &knowing, .knows_users = true},
+			   mailbox = {.title = "m", .kind = &asking},
+			   oauth = {.title = "o", .kind = &tokens, .knows_users = true},
+			   file = {.title = "f", .kind = &keyed, .knows_users = true};
+	struct auth_flow flow = {.title = "test", .chain = {&directory, &file}, .n = 2};
+
+	(void)state;
+	assert_int_equal(find_keys(&flow, NULL), V_PERM);
+	assert_string_equal(auth_scram_like(&flow), "");
+	directory.ous = kept; /* kept for one unit: names of others are the file's */
+	directory.n_ous = 1;
+	assert_int_equal(find_keys(&flow, &ou), V_PERM);
+	assert_int_equal(find_keys(&flow, &other), V_OK);
+	assert_string_not_equal(auth_scram_like(&flow), "");
+	flow.chain[0] = &oauth;
+	assert_int_equal(find_keys(&flow, NULL), V_OK);
+	flow.chain[0] = &mailbox; /* its no to a password would lead to the file, too */
+	assert_int_equal(find_keys(&flow, NULL), V_OK);
+	flow.stop_on_no = true;
+	assert_int_equal(find_keys(&flow, NULL), V_PERM);
+	flow.chain[0] = &file;
+	flow.chain[1] = &directory;
+	assert_int_equal(find_keys(&flow, NULL), V_OK);
 }
 
 /* C2: a backend that hangs costs its timeout a few times, then nothing, until a probe is answered.
@@ -250,6 +319,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_units),
 	    cmocka_unit_test(test_reason),
+	    cmocka_unit_test(test_scram_order),
 	    cmocka_unit_test(test_breaker),
 	    cmocka_unit_test(test_breaker_answers),
 	    cmocka_unit_test(test_breaker_deadline),

@@ -116,6 +116,42 @@ static const struct conf_case stops[] = {
 	{NULL}},
 };
 
+/* P3: SCRAM, and tokens in clear. Line 1: all but the listener; 2 the listener; 3 the flow. */
+#define MECHS(listener, chain)                                                                     \
+	CONF_TEST_SERVER CONF_TEST_TLS                                                             \
+	    "backend \"one\" { type = file path = \"/1\" } "                                       \
+	    "ldap \"d\" { uri = {\"ldaps://d.example\"} base = \"dc=d\" filter = \"(uid=%s)\" } "  \
+	    "backend \"found\" { type = ldap profile = \"d\" } "                                   \
+	    "backend \"bound\" { type = ldap profile = \"d\" bind_as = \"uid=%n,dc=%d\" } "        \
+	    "backend \"tokens\" { type = oauth jwks_url = \"https://h.example/keys\" "             \
+	    "issuer = \"https://h.example\" audience = {\"us\"} }\n"                               \
+	    "listener \"l\" { bind = {\"127.0.0.1:0\"} auth_flow = \"f\" " listener                \
+	    " }\nauth_flow \"f\" { chain = {" chain "} }\n" OUS
+#define SCRAM "auth_mechanisms = {\"PLAIN\", \"XOAUTH2\", \"SCRAM-SHA-256\"}"
+#define UNUSED(name) "1 warning: backend \"" name "\" is not used"
+
+static const struct conf_case mechs[] = {
+    {"keys behind a directory that is searched", MECHS(SCRAM, "\"found\", \"one\", \"tokens\""),
+	{UNUSED("bound"),
+	    "2 warning: listener \"l\": auth_mechanisms: keys of backend \"one\" are not used for "
+	    "SCRAM-SHA-256: \"found\" stands before it"}},
+    {"keys before it", MECHS(SCRAM, "\"one\", \"found\", \"tokens\""), {UNUSED("bound")}},
+    {"keys behind one that is bound to", MECHS(SCRAM, "\"bound\", \"one\", \"tokens\""),
+	{UNUSED("found")}},
+    {"tokens in clear", MECHS("tls = off auth = on", "\"tokens\""),
+	{"1 warning: tls \"default\" is not used", UNUSED("one"), UNUSED("found"), UNUSED("bound"),
+	    "2 warning: listener \"l\": auth = on takes passwords without TLS",
+	    "2 warning: listener \"l\": nobody can log in: auth_flow \"f\" has only backends for "
+	    "tokens"}},
+};
+
+static void
+test_mechs(void **state)
+{
+	(void)state;
+	conf_test_cases(mechs, sizeof mechs / sizeof mechs[0]);
+}
+
 static void
 test_stops(void **state)
 {
@@ -164,7 +200,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_flows),
-	    cmocka_unit_test(test_stops), cmocka_unit_test(test_mechanisms)};
+	    cmocka_unit_test(test_stops), cmocka_unit_test(test_mechs),
+	    cmocka_unit_test(test_mechanisms)};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests_name("conf_flow", tests, NULL, NULL);
