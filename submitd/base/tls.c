@@ -26,6 +26,8 @@ tls_error_text(char *out, size_t size)
 
 	if (e == 0)
 		snprintf(out, size, "no reason given");
+	else if (ERR_SYSTEM_ERROR(e)) /* a file that cannot be opened */
+		snprintf(out, size, "%s", strerror(ERR_GET_REASON(e)));
 	else if (ERR_reason_error_string(e) != NULL)
 		snprintf(out, size, "%s", ERR_reason_error_string(e));
 	else

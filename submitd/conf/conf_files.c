@@ -92,7 +92,7 @@ files_check_ca(struct conf_findings *f, struct conf_where where, const char *lab
 		return;
 	ctx = tls_client_new(path, true, err, sizeof err);
 	if (ctx == NULL)
-		conf_findings_add(f, true, where, "%s: %s: %s: %s", label, option, path, err);
+		conf_findings_add(f, true, where, "%s: %s: %s", label, option, err);
 	SSL_CTX_free(ctx);
 }
 
@@ -193,8 +193,8 @@ files_check_ldap(struct conf_findings *f, const struct conf_ldap *l)
 		return;
 	ctx = tls_client_new(l->ca_file, true, err, sizeof err);
 	if (ctx == NULL)
-		conf_findings_add(f, true, CONF_WHERE(l, ldap, ca_file), "%s: ca_file: %s: %s",
-		    label, l->ca_file, err);
+		conf_findings_add(
+		    f, true, CONF_WHERE(l, ldap, ca_file), "%s: ca_file: %s", label, err);
 	SSL_CTX_free(ctx);
 }
 

@@ -301,7 +301,7 @@ test_files(void **state)
 	    "log { targets = {\"file:%s/no/log\"} }\naudit { file = \"%s/users/audit\" }\n", dir,
 	    dir);
 	buf_addf(&file,
-	    "transport \"ca\" { method = lookup-mx tls = require_verify ca_file = \"%s/empty\" }\n"
+	    "transport \"ca\" { method = lookup-mx tls = require_verify ca_file = \"%s/none\" }\n"
 	    "domain \"ca.example\" { transport = \"ca\" }\n",
 	    dir);
 	put("files.conf", buf_cstr(&file));
@@ -332,7 +332,8 @@ test_files(void **state)
 	    got, "files.conf:15: error: user \"d@example.com\": secret: none cannot be read"));
 	assert_non_null(strstr(got, "files.conf:16: error: log: targets = "));
 	assert_non_null(strstr(got, "files.conf:17: error: audit: file = "));
-	assert_non_null(strstr(got, "files.conf:18: error: transport \"ca\": ca_file: "));
+	assert_non_null(strstr(got,
+	    "files.conf:18: error: transport \"ca\": ca_file: none: No such file or directory"));
 	conf_free(c);
 	buf_clear(&text);
 	buf_clear(&file);
