@@ -247,8 +247,10 @@ void conf_free(struct conf *); /* NULL is fine */
 const struct conf_listener *conf_listener_find(const struct conf *, const char *title);
 const struct conf_transport *conf_transport_find(const struct conf *, const char *title);
 const struct conf_ou *conf_ou_find(const struct conf *, const char *title);
-const struct conf_user *conf_user_find(
-    const struct conf *, const char *address); /* ASCII case-insensitive */
+/* ASCII case-insensitive; also by the name of a domain_alias (S57: it inherits everything). */
+const struct conf_user *conf_user_find(const struct conf *, const char *address);
+/* The same mailbox in the parent's domain, where its domain is an alias; else -1. */
+int conf_alias_address(const struct conf *, const char *address, char *out, size_t size);
 const struct conf_backend *conf_backend_find(const struct conf *, const char *title);
 /* The OU that owns a domain (by ou.domains, a domain block's ou, or its alias parent's). */
 const struct conf_ou *conf_ou_of_domain(const struct conf *, const char *ascii_domain);

@@ -9,6 +9,8 @@
 #include "base/str.h"
 #include "mail/addr.h"
 
+#include <string.h>
+
 const struct conf_listener *
 conf_listener_find(const struct conf *c, const char *title)
 {
@@ -38,10 +40,30 @@ conf_user_find(const struct conf *c, const char *address)
 {
 	char key[ADDR_TEXT];
 
+	const struct conf_user *u;
+
 	if (address == NULL || str_copy(key, sizeof key, address) == -1)
 		return NULL;
 	str_lower(key);
-	return conf_map_get(&c->index->users, 0, key);
+	u = conf_map_get(&c->index->users, 0, key);
+	if (u == NULL && conf_alias_address(c, address, key, sizeof key) == 0) {
+		str_lower(key);
+		u = conf_map_get(&c->index->users, 0, key);
+	}
+	return u;
+}
+
+int
+conf_alias_address(const struct conf *c, const char *address, char *out, size_t size)
+{
+	const char *at = strrchr(address, '@');
+	const struct conf_domain_info *info;
+
+	info = at == NULL ? NULL : conf_map_get(&c->index->domains, 0, at + 1);
+	if (info == NULL || info->alias == NULL || info->alias->parent_block == NULL)
+		return -1;
+	return str_printf(out, size, "%.*s@%s", (int)(at - address), address,
+	    info->alias->parent_block->ascii_name);
 }
 
 const struct conf_ou *

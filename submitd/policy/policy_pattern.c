@@ -32,8 +32,8 @@ enum verdict
 policy_name_filter(const struct conf *conf, const struct facts *f, struct policy_result *r,
     int mode, const struct pattern_list *list, const char *whose)
 {
-	char name[ADDR_TEXT];
-	const char *text = name;
+	char name[ADDR_TEXT], parent[ADDR_TEXT];
+	const char *text = name, *other = parent;
 	enum pattern_result m;
 
 	if (mode == FILTER_OFF) {
@@ -43,7 +43,10 @@ policy_name_filter(const struct conf *conf, const struct facts *f, struct policy
 	/* a name that is no address is looked for as it was given */
 	if (policy_principal(conf, r->ctx.listener, f->login, name) == -1)
 		text = f->login;
-	m = pattern_list_match(list, text, NULL);
+	/* S57: nobody evades a filter by another name of his domain */
+	if (text != name || conf_alias_address(conf, name, parent, sizeof parent) == -1)
+		other = NULL;
+	m = pattern_list_match(list, text, other);
 	if (m == PATTERN_BAD)
 		return policy_unknown(r, "auth_user_filter of %s cannot be used", whose);
 	policy_note(r, "%s: auth_user_mode = %s, the list has %s%.100s", whose,

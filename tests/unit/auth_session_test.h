@@ -211,6 +211,7 @@ setup(void **state)
 	    " auth_user_mode = deny auth_user_filter = {\"bob@*\", '/^(a+)+$/'} }\n"
 	    "listener \"off\" { bind = {\"127.0.0.1:0\"} tls = off role = relay auth = off }\n"
 	    "domain \"example.com\" { transport = \"out\" }\n"
+	    "domain_alias \"alias.example\" { parent = \"example.com\" }\n"
 	    "domain \"any\" { transport = \"out\" }\n"
 	    "transport \"out\" { method = static hosts = {\"127.0.0.1:2525\"} }\n");
 	conf = conf_test_good(buf_cstr(&b));

@@ -41,6 +41,8 @@ test_logins(void **state)
 	    {"ALICE@Example.com", "x", "192.0.2.1", 235, "alice@example.com", "internal", ""},
 	    {"alice", "x", "192.0.2.1", 235, "alice@example.com", "internal",
 		""}, /* default_domain */
+	    {"alice@alias.example", "x", "192.0.2.1", 235, "alice@example.com", "internal", ""},
+	    {"off@alias.example", "x", "192.0.2.1", 535, "", "", "rule S18"},
 	    {"alice", "y", "192.0.2.1", 535, "", "internal", "wrong password"},
 	    {"dora", "plain", "192.0.2.1", 235, "dora@example.com", "files", ""},
 	    {"dora", "plai", "192.0.2.1", 535, "", "files", "wrong password"},

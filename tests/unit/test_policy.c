@@ -33,6 +33,7 @@ static const char conf_text[] =
     "  auth_ip_mode = deny  auth_ip_filter = {\"203.0.113.0/24\", \"!203.0.113.7\", "
     "\"198.51.100.*\"}\n"
     "  auth_user_mode = deny  auth_user_filter = {'/^(root|test|scan)@/', \"*@old.example\", "
+    "\"boss@hq.example\", "
     "\"*@b\xc3\xbc"
     "cher.example\"} }\n"
     "listener \"allow\" { like = \"deny\"  bind = {\"127.0.0.1:5587\"}\n"
@@ -276,6 +277,10 @@ static const struct {
 	{"S5 allow, not listed", "allow", "joe@lax.example", "203.0.113.9", true, "535 5.7.8 S5"},
 	{"S6 a regex beyond its limits is unknown", "slow", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!@x.example", "192.0.2.9", true, "451 4.3.0 S5"},
 	{"C4 user's clients", "sub", "printer@hq.example", "10.20.3.4", true, "ok"},
+	{"S57 the user's clients, by an alias", "sub", "printer@hq2.example", "10.21.3.4", true, "535 5.7.8 C4"},
+	{"S57 from there", "sub", "printer@hq2.example", "10.20.3.4", true, "ok"},
+	{"S57 a listed name, by an alias", "deny", "boss@hq2.example", "192.0.2.9", true, "535 5.7.8 S5"},
+	{"S57 listed, too", "allow", "boss@hq2.example", "203.0.113.9", true, "ok"},
 	{"C4 from elsewhere", "sub", "printer@hq.example", "10.21.3.4", true, "535 5.7.8 C4"},
 };
 /* clang-format on */
