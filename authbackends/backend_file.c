@@ -81,13 +81,37 @@ stamp_same(const struct stamp *a, const struct stamp *b)
 	       a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
 }
 
+/*
+ * All of it, from the start: another backend that names the file has a copy of the same
+ * descriptor, and reads at the same time. In one piece: growing leaves passwords behind.
+ */
+static int
+read_all(int fd, struct buf *out)
+{
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) == -1)
+		return -1;
+	if (st.st_size > (off_t)PASSWD_TABLE_MAX_BYTES) {
+		errno = EFBIG;
+		return -1;
+	}
+	/* less when it was cut meanwhile: the next look takes it */
+	n = fs_pread(fd, buf_reserve(out, (size_t)st.st_size + 1), (size_t)st.st_size, 0);
+	if (n == -1)
+		return -1;
+	buf_commit(out, (size_t)n);
+	return 0;
+}
+
 /* NULL with errno. */
 static struct passwd_table *
 load_fd(int fd, bool allow_plain)
 {
 	struct buf text = BUF_INIT;
 
-	if (fs_read_fd(fd, PASSWD_TABLE_MAX_BYTES, &text) == -1) {
+	if (read_all(fd, &text) == -1) {
 		int error = errno;
 
 		buf_wipe(&text);

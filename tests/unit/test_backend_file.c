@@ -306,6 +306,42 @@ test_backend(void **state)
 	assert_non_null(strstr(err, path));
 }
 
+/* Two backends of one file, as process auth hands it to them: each reads all of it. */
+static void
+test_shared(void **state)
+{
+	char err[200] = "";
+	void *both[2];
+	int tries, fd, i;
+
+	(void)state;
+	write_file("alice one\n");
+	for (i = 0; i < 2; i++) {
+		both[i] = open_backend(true, err, sizeof(err));
+		assert_non_null(both[i]);
+	}
+	write_file("alice seven\nbob@example.com two\n");
+	for (tries = 0; tries < 100 && (ask(both[0], "alice", "one") == V_OK ||
+					   ask(both[1], "alice", "one") == V_OK);
+	     tries++) {
+		struct ev_timer t = {0};
+
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		for (i = 0; i < 2; i++)
+			assert_true(authbackend_file.on_file(both[i], path, dup(fd), 0));
+		close(fd);
+		ev_timer_set(&t, 30, stop, NULL);
+		ev_restart();
+		ev_run();
+		ev_timer_clear(&t);
+	}
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(ask(both[i], "alice", "seven"), V_OK);
+		assert_int_equal(ask(both[i], "bob", "two"), V_OK);
+		authbackend_file.close(both[i]);
+	}
+}
+
 static int
 setup(void **state)
 {
@@ -334,6 +370,7 @@ main(void)
 	    cmocka_unit_test(test_file),
 	    cmocka_unit_test(test_million),
 	    cmocka_unit_test(test_backend),
+	    cmocka_unit_test(test_shared),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
