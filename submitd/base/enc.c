@@ -319,6 +319,8 @@ json_add_str(struct buf *out, struct span s)
 			buf_addf(out, "\\u%04x", c);
 		else if (len == 0)
 			buf_add_str(out, "\xef\xbf\xbd");
+		else if (c == 0xc2 && (unsigned char)s.p[1] < 0xa0) /* C1: terminals obey them */
+			buf_addf(out, "\\u%04x", (unsigned char)s.p[1]);
 		else
 			buf_add(out, s.p, len);
 		len = len == 0 ? 1 : len;

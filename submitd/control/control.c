@@ -158,11 +158,15 @@ ask_auth(struct control_client *c)
 static void
 client_begin(struct control_client *c)
 {
+	enum control_target to = c->req.command->target;
+
 	c->id = ++last_id;
-	ev_timer_set(&c->timer, CONTROL_ANSWER_MS, control_client_on_timer, c);
+	c->answer_ms =
+	    to == CONTROL_TO_ALL || to == CONTROL_TO_LEDGER ? CONTROL_SOON_MS : CONTROL_ANSWER_MS;
+	ev_timer_set(&c->timer, c->answer_ms, control_client_on_timer, c);
 	if (c->req.command->changes)
 		audit(c);
-	switch (c->req.command->target) {
+	switch (to) {
 	case CONTROL_TO_QUEUE:
 		ask_role(c, ROLE_QUEUE);
 		return;

@@ -15,6 +15,7 @@
 #define CONTROL_MAX_REQUEST 65536u
 #define CONTROL_REQUEST_MS 10000 /* to send the request */
 #define CONTROL_ANSWER_MS 300000 /* without a sign of life of the role that is asked */
+#define CONTROL_SOON_MS 10000    /* the same, where roles answer at once */
 #define CONTROL_WRITE_MS 30000   /* a client that does not read */
 
 /* ---- control_request.c: what a client may ask, pure ---- */

@@ -78,11 +78,15 @@ void
 control_client_on_timer(void *arg)
 {
 	struct control_client *c = arg;
+	char text[100] = "no answer came in time; ask again";
 
+	if (c->n_waits > 0)
+		(void)str_printf(text, sizeof(text), "%s.%u did not answer in time; ask again",
+		    role_name(ipc_peer_role(c->waits[0])), ipc_peer_instance(c->waits[0]));
 	if (c->id == 0)
 		control_client_end(c, 2, "no request came in time");
 	else
-		control_client_end(c, 1, "no answer came in time; ask again");
+		control_client_end(c, 1, text);
 }
 
 struct control_client *
@@ -101,7 +105,7 @@ control_client_row(struct control_client *c, struct span json)
 {
 	io_write(c->io, json.p, json.n);
 	io_write(c->io, "\n", 1);
-	ev_timer_set(&c->timer, CONTROL_ANSWER_MS, control_client_on_timer, c);
+	ev_timer_set(&c->timer, c->answer_ms, control_client_on_timer, c);
 	if (io_pending(c->io) > BACKLOG_PAUSE) {
 		control_client_pause_peers(c, true);
 		io_deadline(c->io, CONTROL_WRITE_MS);

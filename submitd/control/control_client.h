@@ -20,7 +20,8 @@ struct control_client {
 	struct ev_timer timer;
 	struct ipc_peer *waits[CONTROL_MAX_WAITS]; /* peers that owe an answer */
 	size_t n_waits;
-	int status; /* worst so far */
+	int64_t answer_ms; /* how long for */
+	int status;        /* worst so far */
 	bool paused;
 	bool finished;
 };

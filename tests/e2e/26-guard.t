@@ -330,6 +330,8 @@ def silent(_):
             equal(login(s), LOCKED)
             ok(5 < time.monotonic() - start < patience(12), "within its time")
             equal(login(s, password="wrong"), LOCKED)
+            r = s.run_ctl("stats")                      # the others answer, and it is named
+            ok(r.returncode == 1 and "ledger.0 did not answer" in r.stderr, r.stderr)
         finally:
             os.kill(pid, signal.SIGCONT)
         equal(login(s), RIGHT)

@@ -384,9 +384,11 @@ class Service:
 
 
 def alive(pid):
+    """A killed one whose threads are still within a system call keeps its files and locks."""
     try:
         with open(f"/proc/{pid}/stat") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+            state = f.read().rsplit(")", 1)[1].split()[0]
+        return state != "Z" or len(os.listdir(f"/proc/{pid}/task")) > 1
     except OSError:
         return False
 

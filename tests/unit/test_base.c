@@ -243,6 +243,9 @@ json_strings_cannot_break_out(void **state)
 	json_add_str(&b, (struct span){"a\"\\\n\0\x7f\xff\xc3\xa4", 9});
 	assert_true(
 	    span_eq(buf_span(&b), "\"a\\\"\\\\\\u000a\\u0000\\u007f\xef\xbf\xbd\xc3\xa4\""));
+	buf_reset(&b);
+	json_add_str(&b, span_of("\xc2\x9b\xc2\xa0")); /* CSI, as terminals take it too */
+	assert_true(span_eq(buf_span(&b), "\"\\u009b\xc2\xa0\""));
 	buf_clear(&b);
 }
 
