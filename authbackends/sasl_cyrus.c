@@ -18,9 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* sasl/sasl.h wants callbacks as a pointer to a function without a prototype. */
-#define CALLBACK(fn) ((int (*)(void))(void (*)(void))(fn))
-
 /* Our own, by which the source of properties finds its exchange. */
 #define OUR_CALLBACK 0x9001
 
@@ -82,31 +79,6 @@ on_log(void *context, int level, const char *message)
 	if (log_tracing(TRACE_AUTH))
 		log_trace(TRACE_AUTH, "libsasl2 noted something, level %d", level);
 	return SASL_OK;
-}
-
-static int
-on_getpath(void *context, const char **path)
-{
-	(void)context;
-	*path = "/nonexistent"; /* plug-ins are given to the library one by one */
-	return SASL_OK;
-}
-
-static int
-on_getconfpath(void *context, char **path)
-{
-	(void)context;
-	*path = strdup("/nonexistent"); /* freed by the library */
-	return *path == NULL ? SASL_NOMEM : SASL_OK;
-}
-
-static int
-on_verifyfile(void *context, const char *file, sasl_verify_type_t type)
-{
-	(void)context;
-	(void)file;
-	(void)type;
-	return SASL_CONTINUE; /* skip: nothing is to be loaded by name */
 }
 
 /* Takes the password, and says no: see sasl_cyrus.h. */
@@ -188,11 +160,11 @@ int
 sasl_cyrus_open(const char *hostname, char *err, size_t errsize)
 {
 	static const sasl_callback_t callbacks[] = {
-	    {SASL_CB_GETOPT, CALLBACK(on_getopt), NULL},
-	    {SASL_CB_LOG, CALLBACK(on_log), NULL},
-	    {SASL_CB_GETPATH, CALLBACK(on_getpath), NULL},
-	    {SASL_CB_GETCONFPATH, CALLBACK(on_getconfpath), NULL},
-	    {SASL_CB_VERIFYFILE, CALLBACK(on_verifyfile), NULL},
+	    {SASL_CB_GETOPT, SASL_LIB_CALLBACK(on_getopt), NULL},
+	    {SASL_CB_LOG, SASL_LIB_CALLBACK(on_log), NULL},
+	    {SASL_CB_GETPATH, SASL_LIB_CALLBACK(sasl_lib_getpath), NULL},
+	    {SASL_CB_GETCONFPATH, SASL_LIB_CALLBACK(sasl_lib_getconfpath), NULL},
+	    {SASL_CB_VERIFYFILE, SASL_LIB_CALLBACK(sasl_lib_verifyfile), NULL},
 	    {SASL_CB_LIST_END, NULL, NULL},
 	};
 	size_t i;
@@ -245,8 +217,8 @@ sasl_cyrus_new(void)
 	sasl_ssf_t ssf = 256; /* TLS and who may do without it is our matter, not the library's */
 
 	x->callbacks[0] =
-	    (sasl_callback_t){SASL_CB_SERVER_USERDB_CHECKPASS, CALLBACK(on_checkpass), x};
-	x->callbacks[1] = (sasl_callback_t){OUR_CALLBACK, CALLBACK(on_checkpass), x};
+	    (sasl_callback_t){SASL_CB_SERVER_USERDB_CHECKPASS, SASL_LIB_CALLBACK(on_checkpass), x};
+	x->callbacks[1] = (sasl_callback_t){OUR_CALLBACK, SASL_LIB_CALLBACK(on_checkpass), x};
 	x->callbacks[2] = (sasl_callback_t){SASL_CB_LIST_END, NULL, NULL};
 	/* The realm is NULL: "" would make "alice@" of "alice". */
 	if (sasl_server_new("smtp", our_hostname, NULL, NULL, NULL, x->callbacks, 0, &x->conn) !=

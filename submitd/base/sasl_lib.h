@@ -2,6 +2,8 @@
 #ifndef SUBMITD_SASL_LIB_H
 #define SUBMITD_SASL_LIB_H
 
+#include <sasl/sasl.h>
+
 /*
  * What the server's and the client's side of Cyrus SASL share in a process.
  *
@@ -15,5 +17,16 @@ void sasl_lib_init(void);
  * dlclose(), after sasl_done().
  */
 void *sasl_lib_plugin(const char *file);
+
+/*
+ * Global callbacks GETPATH, GETCONFPATH and VERIFYFILE, by which the library finds no file
+ * of the system: neither its configuration nor a directory of plug-ins.
+ */
+int sasl_lib_getpath(void *, const char **path);
+int sasl_lib_getconfpath(void *, char **path);
+int sasl_lib_verifyfile(void *, const char *file, sasl_verify_type_t);
+
+/* sasl/sasl.h wants callbacks as a pointer to a function without a prototype. */
+#define SASL_LIB_CALLBACK(fn) ((int (*)(void))(void (*)(void))(fn))
 
 #endif

@@ -20,9 +20,6 @@
 
 #define STEPS_MAX 4u /* SCRAM takes three */
 
-/* sasl/sasl.h wants callbacks as a pointer to a function without a prototype. */
-#define CALLBACK(fn) ((int (*)(void))(void (*)(void))(fn))
-
 static const struct {
 	const char *name, *file;
 } plugins[] = {
@@ -66,31 +63,6 @@ on_log(void *context, int level, const char *message)
 	(void)level;
 	(void)message; /* holds what the server sent */
 	return SASL_OK;
-}
-
-static int
-on_getpath(void *context, const char **path)
-{
-	(void)context;
-	*path = "/nonexistent";
-	return SASL_OK;
-}
-
-static int
-on_getconfpath(void *context, char **path)
-{
-	(void)context;
-	*path = strdup("/nonexistent"); /* freed by the library */
-	return *path == NULL ? SASL_NOMEM : SASL_OK;
-}
-
-static int
-on_verifyfile(void *context, const char *file, sasl_verify_type_t type)
-{
-	(void)context;
-	(void)file;
-	(void)type;
-	return SASL_CONTINUE; /* skip: nothing is to be loaded by name */
 }
 
 /* Who logs in; no other identity is asked for. */
@@ -148,11 +120,11 @@ static int
 open_library(char *err, size_t errsize)
 {
 	static const sasl_callback_t callbacks[] = {
-	    {SASL_CB_GETOPT, CALLBACK(on_getopt), NULL},
-	    {SASL_CB_LOG, CALLBACK(on_log), NULL},
-	    {SASL_CB_GETPATH, CALLBACK(on_getpath), NULL},
-	    {SASL_CB_GETCONFPATH, CALLBACK(on_getconfpath), NULL},
-	    {SASL_CB_VERIFYFILE, CALLBACK(on_verifyfile), NULL},
+	    {SASL_CB_GETOPT, SASL_LIB_CALLBACK(on_getopt), NULL},
+	    {SASL_CB_LOG, SASL_LIB_CALLBACK(on_log), NULL},
+	    {SASL_CB_GETPATH, SASL_LIB_CALLBACK(sasl_lib_getpath), NULL},
+	    {SASL_CB_GETCONFPATH, SASL_LIB_CALLBACK(sasl_lib_getconfpath), NULL},
+	    {SASL_CB_VERIFYFILE, SASL_LIB_CALLBACK(sasl_lib_verifyfile), NULL},
 	    {SASL_CB_LIST_END, NULL, NULL},
 	};
 	int r;
@@ -205,9 +177,9 @@ sasl_login_new(const char *mech, const char *host, const char *user, const struc
 	x->password->len = password->len;
 	if (password->len > 0)
 		memcpy(x->password->data, password->data, password->len);
-	x->callbacks[0] = (sasl_callback_t){SASL_CB_USER, CALLBACK(on_name), x};
-	x->callbacks[1] = (sasl_callback_t){SASL_CB_AUTHNAME, CALLBACK(on_name), x};
-	x->callbacks[2] = (sasl_callback_t){SASL_CB_PASS, CALLBACK(on_password), x};
+	x->callbacks[0] = (sasl_callback_t){SASL_CB_USER, SASL_LIB_CALLBACK(on_name), x};
+	x->callbacks[1] = (sasl_callback_t){SASL_CB_AUTHNAME, SASL_LIB_CALLBACK(on_name), x};
+	x->callbacks[2] = (sasl_callback_t){SASL_CB_PASS, SASL_LIB_CALLBACK(on_password), x};
 	x->callbacks[3] = (sasl_callback_t){SASL_CB_LIST_END, NULL, NULL};
 	if (sasl_client_new("smtp", host, NULL, NULL, x->callbacks, 0, &x->conn) != SASL_OK ||
 	    sasl_setprop(x->conn, SASL_SEC_PROPS, &props) != SASL_OK) {
