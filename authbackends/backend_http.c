@@ -83,7 +83,7 @@ http_check(void *self, struct auth_check *c)
 	struct http *h = self;
 	const struct conf_backend *b = h->block;
 	bool basic = b->auth == HTTP_AUTH_BASIC, misconfigured = false;
-	struct buf url = BUF_INIT, body = BUF_INIT;
+	struct buf url = {.wipes = true}, body = {.wipes = true};
 	struct http_answer a = {0};
 	enum verdict v = V_TEMP;
 

@@ -364,6 +364,7 @@ http_client_ask(struct http_client *h, const struct http_request *r, struct http
 	int64_t start = auth_clock_ms();
 	long connects = 1;
 
+	a->body.wipes = true; /* servers repeat what they were sent */
 	q.curl = take_handle(h);
 	if (q.curl == NULL) {
 		(void)str_copy(a->error, sizeof(a->error), "libcurl has no handle");

@@ -244,7 +244,7 @@ begin_auth(struct attempt *a)
 static enum verdict
 challenged(struct attempt *a)
 {
-	struct buf challenge = BUF_INIT, response = BUF_INIT;
+	struct buf challenge = BUF_INIT, response = {.wipes = true};
 	int rc;
 
 	if (smtp_client_challenge(&a->client, &challenge) == -1) {
@@ -350,8 +350,14 @@ converse(struct attempt *a)
 enum verdict
 smtp_login_try(struct smtp_login *l, struct auth_check *c)
 {
-	struct attempt a = {
-	    .rules = l, .check = c, .stream = STREAM_INIT, .started_ms = stream_clock_ms()};
+	struct attempt a = {.rules = l,
+	    .check = c,
+	    .stream = STREAM_INIT,
+	    .started_ms = stream_clock_ms(),
+	    .in = {.wipes = true},
+	    .out = {.wipes = true},
+	    .initial = {.wipes = true},
+	    .sent = {.wipes = true}};
 	char ip[NET_ADDR_TEXT], address[NET_ADDR_TEXT];
 	struct smtp_client_options opt = {
 	    .helo = l->helo, .remote = l->host, .remote_ip = ip, .tls = l->tls};

@@ -10,11 +10,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* All of it: what was eaten stands there, too. */
+static void
+give_back(struct buf *b)
+{
+	if (b->wipes && b->mem != NULL)
+		explicit_bzero(b->mem, b->cap);
+	free(b->mem);
+}
+
 void
 buf_clear(struct buf *b)
 {
-	free(b->mem);
+	bool wipes = b->wipes;
+
+	give_back(b);
 	*b = (struct buf)BUF_INIT;
+	b->wipes = wipes;
 }
 
 void
@@ -39,7 +51,7 @@ buf_reserve(struct buf *b, size_t n)
 		uint8_t *mem = xmalloc(cap);
 		if (len > 0)
 			memcpy(mem, b->mem + b->start, len);
-		free(b->mem);
+		give_back(b);
 		b->mem = mem;
 		b->cap = cap;
 	}

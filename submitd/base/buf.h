@@ -18,6 +18,7 @@ struct buf {
 	size_t start; /* first live byte */
 	size_t end;   /* one past the last live byte */
 	size_t cap;
+	bool wipes; /* passwords pass through: memory is wiped before it is given back */
 };
 
 /* Bytes owned by somebody else. Never NUL terminated by contract. */
@@ -28,7 +29,7 @@ struct span {
 
 #define BUF_INIT                                                                                   \
 	{                                                                                          \
-		NULL, 0, 0, 0                                                                      \
+		NULL, 0, 0, 0, false                                                               \
 	}
 
 static inline const uint8_t *

@@ -197,6 +197,7 @@ io_new(int fd, bool connecting, const struct io_ops *ops, void *arg)
 	struct io *io = xcallocarray(1, sizeof(*io));
 
 	io->fd = fd;
+	io->kept.wipes = true;
 	io->ops = ops;
 	io->arg = arg;
 	event_assign(&io->ev_read, ev_base(), fd, EV_READ | EV_PERSIST, on_readable, io);

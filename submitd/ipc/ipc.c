@@ -80,6 +80,7 @@ ipc_peer_new(int fd, enum role role, unsigned instance, uint64_t generation)
 	p->role = role;
 	p->instance = instance;
 	p->generation = generation;
+	p->in.wipes = p->out.wipes = role == ROLE_AUTH || self_role == ROLE_AUTH;
 	ev_watch_set(&p->watch_read, fd, EV_READ, peer_readable, p);
 	TAILQ_INSERT_TAIL(&peers, p, entry);
 	if (role_ops != NULL && role_ops->peer_up != NULL)
