@@ -23,7 +23,6 @@
 
 #define ADDRS_MAX 8u /* of one host */
 #define BAD_MS 10000 /* a host that did not answer is asked after the others so long */
-#define SLOW_LOOKUP_MS 10
 #define MARGIN_MS 50 /* so that our reason is there before the flow gives up */
 
 struct host {
@@ -210,7 +209,6 @@ smtp_open(const struct conf *conf, const struct conf_backend *block, void **self
 {
 	const struct conf_transport *t = block->transport_block;
 	struct smtp *b = xcallocarray(1, sizeof(*b));
-	int lookup_ms = 0;
 	char text[200];
 
 	pthread_mutex_init(&b->lock, NULL);
@@ -218,7 +216,7 @@ smtp_open(const struct conf *conf, const struct conf_backend *block, void **self
 	b->transport = t;
 	b->helo = t->helo != NULL ? t->helo : conf->server->hostname;
 	take_hosts(b);
-	if (sasl_login_open(&lookup_ms, text, sizeof(text)) == -1)
+	if (sasl_login_open(text, sizeof(text)) == -1)
 		goto fail;
 	if (block->tls != BACKEND_TLS_NONE) {
 		b->ctx = tls_client_new(
@@ -228,12 +226,6 @@ smtp_open(const struct conf *conf, const struct conf_backend *block, void **self
 		/* without verification, too: passwords deserve it */
 		SSL_CTX_set_min_proto_version(b->ctx, TLS1_2_VERSION);
 	}
-	if (lookup_ms > SLOW_LOOKUP_MS)
-		log_note(LOG_LEVEL_WARN,
-		    "backend \"%s\": looking up this machine's own name took %d ms, and is done "
-		    "for "
-		    "each login; give it a line in /etc/hosts",
-		    block->title, lookup_ms);
 	*self = b;
 	return 0;
 fail:

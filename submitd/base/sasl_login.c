@@ -11,12 +11,13 @@
 #include "base/str.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <sasl/sasl.h>
 #include <sasl/saslplug.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/utsname.h>
 
 #define STEPS_MAX 4u /* SCRAM takes three */
 
@@ -107,15 +108,6 @@ add_plugin(size_t i)
 	return 0;
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static int
 open_library(char *err, size_t errsize)
 {
@@ -146,21 +138,50 @@ open_library(char *err, size_t errsize)
 }
 
 int
-sasl_login_open(int *lookup_ms, char *err, size_t errsize)
+sasl_login_open(char *err, size_t errsize)
 {
-	const struct secret none = {NULL, 0};
-	int64_t start;
-
 	if (!is_open && open_library(err, errsize) == -1)
 		return -1;
 	is_open = true;
-	start = now_ms();
-	sasl_login_free(sasl_login_new("PLAIN", "localhost", "", &none));
-	*lookup_ms = (int)(now_ms() - start);
 	return 0;
 }
 
+/*
+ * sasl_client_new() asks for the machine's own name and, when that has no dot, for its address:
+ * a wait for DNS at each login, of unknown length, for a name that none of our mechanisms uses.
+ * No option prevents it. But the library finds this gethostname() before that of libc: while an
+ * exchange is made it hears a name with a dot, and whoever else asks hears what libc would say.
+ */
+static _Thread_local bool is_making;
+int sasl_login_gethostname(char *name, size_t size) __asm__("gethostname");
+
+int
+sasl_login_gethostname(char *name, size_t size)
+{
+	struct utsname u;
+
+	if (is_making)
+		return str_copy(name, size, "client.invalid");
+	if (uname(&u) == -1)
+		return -1;
+	if (str_copy(name, size, u.nodename) == 0)
+		return 0;
+	errno = ENAMETOOLONG;
+	return -1;
+}
+
 /* ---- one exchange ---------------------------------------------------------------------------- */
+
+static int
+new_conn(const char *host, struct sasl_login *x)
+{
+	int r;
+
+	is_making = true;
+	r = sasl_client_new("smtp", host, NULL, NULL, x->callbacks, 0, &x->conn);
+	is_making = false;
+	return r;
+}
 
 struct sasl_login *
 sasl_login_new(const char *mech, const char *host, const char *user, const struct secret *password)
@@ -181,7 +202,7 @@ sasl_login_new(const char *mech, const char *host, const char *user, const struc
 	x->callbacks[1] = (sasl_callback_t){SASL_CB_AUTHNAME, SASL_LIB_CALLBACK(on_name), x};
 	x->callbacks[2] = (sasl_callback_t){SASL_CB_PASS, SASL_LIB_CALLBACK(on_password), x};
 	x->callbacks[3] = (sasl_callback_t){SASL_CB_LIST_END, NULL, NULL};
-	if (sasl_client_new("smtp", host, NULL, NULL, x->callbacks, 0, &x->conn) != SASL_OK ||
+	if (new_conn(host, x) != SASL_OK ||
 	    sasl_setprop(x->conn, SASL_SEC_PROPS, &props) != SASL_OK) {
 		sasl_login_free(x);
 		return NULL;

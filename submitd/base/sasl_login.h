@@ -11,8 +11,7 @@
 /*
  * The client's side of a SASL login at another server, one exchange per object, by PLAIN, LOGIN,
  * CRAM-MD5 or SCRAM-SHA-256. Which of them is the caller's choice. Objects may be used by several
- * threads, each by one at a time. It computes only, but for one thing: the library looks up the
- * machine's own name on each sasl_login_new() when that has no dot.
+ * threads, each by one at a time. It computes only and waits for nothing.
  */
 struct sasl_login;
 
@@ -21,9 +20,9 @@ struct sasl_login;
 
 /*
  * Once per process, while there is one thread and files can be opened; again is harmless.
- * -1 with a text in err. *lookup_ms: how long one sasl_login_new() took.
+ * -1 with a text in err.
  */
-int sasl_login_open(int *lookup_ms, char *err, size_t errsize);
+int sasl_login_open(char *err, size_t errsize);
 
 /* host is the server's name. NULL: the library cannot. user and password are copied. */
 struct sasl_login *sasl_login_new(

@@ -265,7 +265,7 @@ def names(s):
                         ("nomail", "nomail@example.com")):
         password = "correct_horse" if "alice" in login.lower() else login.split(".")[0].lower()
         auth(s, "search", login, password.split("@")[0], 235)
-        equal(s.events(event="auth", listener="search", verdict="ok")[-1]["principal"], want)
+        s.wait_log(event="auth", listener="search", verdict="ok", login=login, principal=want)
     auth(s, "search", "multi", "multi", 454)
     wait_for(lambda: [r for r in s.events(event="backend", backend="search", state="misconfigured")
                       if "several values" in r["text"]], "the misconfiguration")
