@@ -261,9 +261,8 @@ ldap_bind_as_is_dn(const char *bind_as)
 	return strchr(bind_as, '=') != NULL;
 }
 
-/* Each part between , and + is attribute=value. */
-static const char *
-dn_check(const char *p)
+const char *
+ldap_dn_check(const char *p)
 {
 	const char *start;
 
@@ -306,7 +305,7 @@ ldap_bind_as_check(const char *bind_as)
 	}
 	if (!hole)
 		return "it has neither %u nor %n, so everybody would be the same";
-	return ldap_bind_as_is_dn(bind_as) ? dn_check(bind_as) : NULL;
+	return ldap_bind_as_is_dn(bind_as) ? ldap_dn_check(bind_as) : NULL;
 }
 
 /* The login cut at its last @. */

@@ -35,6 +35,9 @@ const char *ldap_filter_check(const char *filter);
 /* The filter with the escaped value for each %s. -1: longer than size. The filter was checked. */
 int ldap_filter_make(const char *filter, struct span value, char *out, size_t size);
 
+/* Each part between , and + is attribute=value: NULL, or what is wrong. */
+const char *ldap_dn_check(const char *dn);
+
 /*
  * A name to bind with: %u the whole login, %n its local part, %d its domain, %% a percent
  * sign. With a = in it, it is a DN and what is filled in is escaped.

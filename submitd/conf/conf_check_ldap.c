@@ -92,6 +92,10 @@ check_block(struct conf_builder *b, const struct conf_ldap *x)
 		conf_error(b, CONF_WHERE(x, ldap, filter),
 		    "%s: filter needs base = \"dc=example,dc=com\", below which is searched",
 		    label);
+	if (x->base != NULL && ldap_dn_check(x->base) != NULL)
+		conf_error(b, CONF_WHERE(x, ldap, base),
+		    "%s: base = \"%s\" is no DN; write one like dc=example,dc=com", label,
+		    conf_shown(span_of(x->base), shown));
 	check_attribute(b, CONF_WHERE(x, ldap, senders_attribute), label, "senders_attribute",
 	    x->senders_attribute);
 	check_attribute(

@@ -136,8 +136,10 @@ mechanism_check(struct conf_builder *b, const struct conf_listener *l, const cha
 		return;
 	conf_warn(b, where,
 	    "listener \"%s\": auth_mechanisms: nobody can log in by %s, for auth_flow \"%s\" has "
-	    "no backend with type = %s",
-	    l->title, mechanisms[i].name, l->flow_block->title, mechanisms[i].type);
+	    "no backend with type = %s%s%s",
+	    l->title, mechanisms[i].name, l->flow_block->title, mechanisms[i].type,
+	    mechanisms[i].other != NULL ? " or " : "",
+	    mechanisms[i].other != NULL ? mechanisms[i].other : "");
 }
 
 static void
