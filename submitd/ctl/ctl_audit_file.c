@@ -67,7 +67,11 @@ add_rotated(struct ctl_audit_files *f, const char *path)
 			continue;
 		for (size_t i = 0; i < g.gl_pathc && f->n < CTL_AUDIT_FILES; i++) {
 			bool is_packed = false;
+			struct stat st;
 
+			/* no FIFO that somebody left there */
+			if (stat(g.gl_pathv[i], &st) == -1 || !S_ISREG(st.st_mode))
+				continue;
 			for (size_t k = 0; k < sizeof(packed) / sizeof(packed[0]); k++)
 				is_packed = is_packed || ends_with(g.gl_pathv[i], packed[k]);
 			if (is_packed)

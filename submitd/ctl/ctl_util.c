@@ -18,16 +18,38 @@
 #include <time.h>
 #include <unistd.h>
 
+static void
+print_clean(const char *s, bool lines, FILE *f)
+{
+	for (; *s != '\0'; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (c == '\t')
+			(void)fputc(' ', f); /* a folded header line */
+		else if (c == '\n' && lines)
+			(void)fputc(c, f);
+		else if (c < 0x20 || c == 0x7f)
+			(void)fputc('?', f);
+		else if (c == 0xc2 && (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xa0) {
+			(void)fputc('?', f); /* C1 control characters */
+			s++;
+		} else
+			(void)fputc(c, f);
+	}
+}
+
 void
 ctl_error(const char *fmt, ...)
 {
+	char text[4096];
 	va_list ap;
 
 	(void)fflush(stdout);
-	(void)fputs("submitctl: ", stderr);
 	va_start(ap, fmt);
-	(void)vfprintf(stderr, fmt, ap);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	(void)fputs("submitctl: ", stderr);
+	print_clean(text, true, stderr);
 	(void)fputc('\n', stderr);
 }
 
@@ -150,19 +172,7 @@ ctl_print_json(const json_t *o)
 void
 ctl_print_clean(const char *s)
 {
-	for (; *s != '\0'; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if (c == '\t')
-			(void)putchar(' '); /* a folded header line */
-		else if (c < 0x20 || c == 0x7f)
-			(void)putchar('?');
-		else if (c == 0xc2 && (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xa0) {
-			(void)putchar('?'); /* C1 control characters */
-			s++;
-		} else
-			(void)putchar(c);
-	}
+	print_clean(s, false, stdout);
 }
 
 bool

@@ -295,18 +295,22 @@ on_tick(void *arg)
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
+/* before: number of the record behind the gap; 0: it ends with the last one of s. */
 static void
-tell_missing(const struct audit_sender *s, uint64_t first, uint64_t missing)
+tell_gap(const struct audit_sender *s, uint64_t lost, uint64_t before, const char *reason)
 {
 	struct buf b = BUF_INIT;
 
-	if (missing == 0)
+	if (lost == 0)
 		return;
-	counts.missing += missing;
-	buf_addf(&b,
-	    ",\"lost\":%" PRIu64 ",\"from\":\"%s:%016" PRIx64 "\",\"before\":%" PRIu64
-	    ",\"reason\":\"numbers are missing\"",
-	    missing, role_name(s->role), s->src, first);
+	counts.missing += lost;
+	buf_addf(&b, ",\"lost\":%" PRIu64, lost);
+	if (before == 0)
+		audit_sender_members(&b, s, s->last);
+	else
+		buf_addf(&b, ",\"from\":\"%s:%016" PRIx64 "\",\"before\":%" PRIu64,
+		    role_name(s->role), s->src, before);
+	buf_addf(&b, ",\"reason\":\"%s\"", reason);
 	add(ev_wall_ms(), "gap", buf_span(&b));
 	buf_clear(&b);
 	log_audit(LOG_LEVEL_ERROR, "records are missing", 0);
@@ -324,7 +328,7 @@ take(struct ipc_peer *p, uint64_t src, uint64_t first, uint64_t last)
 		return -1;
 	s->peer = p;
 	audit_sender_take(s, first, last, &skip, &missing);
-	tell_missing(s, first, missing);
+	tell_gap(s, missing, first, "numbers are missing");
 	counts.doubles += skip;
 	if (skip > 0) {
 		sync_wanted = true;
@@ -359,6 +363,18 @@ ledger_audit_on_auth(struct ipc_peer *p, struct ipc_in *in)
 	return 0;
 }
 
+/* The next record of a batch, as JSON behind what is in b. -1: it is none. */
+static int
+take_accept(struct rd *records, struct ipc_audit_accept *r, struct buf *b)
+{
+	struct span one = rd_bytes(records);
+	struct ipc_in body = {IPC_AUDIT_ACCEPT, (const uint8_t *)one.p, one.n, -1};
+
+	if (records->bad || ipc_decode_audit_accept(&body, r) == -1)
+		return -1;
+	return audit_record_accept(b, r);
+}
+
 int
 ledger_audit_on_batch(struct ipc_peer *p, struct ipc_in *in)
 {
@@ -373,22 +389,23 @@ ledger_audit_on_batch(struct ipc_peer *p, struct ipc_in *in)
 		return -1;
 	rd_init(&records, m.records.p, m.records.n);
 	for (uint32_t i = 0; i < m.count; i++) {
-		struct span one = rd_bytes(&records);
-		struct ipc_in body = {IPC_AUDIT_ACCEPT, (const uint8_t *)one.p, one.n, -1};
-
-		if (records.bad || ipc_decode_audit_accept(&body, &r) == -1)
-			return -1;
-		if ((int64_t)i < skip)
-			continue;
 		buf_reset(&b);
 		begin_members(&b, p, m.src, m.n + i);
-		if (audit_record_accept(&b, &r) == -1)
-			return -1;
+		if (take_accept(&records, &r, &b) == -1) {
+			/* bad on the queue's disk: cut off it would send that for ever */
+			if (skip < m.count)
+				tell_gap(audit_senders_get(ipc_peer_role(p), m.src),
+				    m.count - ((int64_t)i > skip ? i : (uint32_t)skip), 0,
+				    "the queue's copy cannot be read");
+			break;
+		}
+		if ((int64_t)i < skip)
+			continue;
 		counts.accept++;
 		add(r.time_ms, "accept", buf_span(&b));
 	}
 	added();
-	return rd_done(&records) ? 0 : -1;
+	return 0;
 }
 
 /* Kinds that only we write, or that have a message of their own. */
