@@ -16,9 +16,10 @@ bool auth_scram_everywhere(const struct auth_flow *);
 
 /*
  * Asks the chain for the keys of run->check's user: the first backend that knows him
- * tells, but none behind one that would decide about his password first (S17). V_OK: check.hash has the entry; V_PERM: he has none, or nobody knows him, the
- * reason says why; V_TEMP: it cannot be known now. Fills source, user_known and the
- * names of check as auth_run_start() would.
+ * tells, but none behind one that would decide about his password first (S17). V_OK:
+ * check.hash has the entry; V_PERM: he has none, or nobody knows him, the reason says
+ * why; V_TEMP: it cannot be known now. Fills source, user_known and the names of check
+ * as auth_run_start() would.
  */
 enum verdict auth_scram_find(struct auth_run *);
 
