@@ -106,7 +106,11 @@ test_user(void **state)
 	assert_int_equal(try("203.0.113.5", "victim@x", 77, GUARD_SUCCESS).verdict, GUARD_GO);
 	for (i = 0; i < 10; i++) {
 		(void)str_printf(ip, sizeof(ip), "198.51.%u.1", i);
-		fail_times(ip, i % 2 != 0 ? "VICTIM@x" : "victim@x", 1);
+		fail_times(ip,
+		    i % 3 == 0   ? "VICTIM@x"
+		    : i % 3 == 1 ? "  victim @x "
+				 : "victim@x",
+		    1);
 	}
 	assert_verdict("192.0.2.1", "victim@x", GUARD_LOCKED);
 	assert_verdict("192.0.2.1", "other@x", GUARD_GO);
