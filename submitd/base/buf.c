@@ -36,10 +36,8 @@ buf_reset(struct buf *b)
 }
 
 uint8_t *
-buf_reserve(struct buf *b, size_t n)
+buf_grow(struct buf *b, size_t n)
 {
-	if (b->cap - b->end >= n && b->mem != NULL)
-		return b->mem + b->end;
 	size_t len = buf_len(b);
 	if (b->start >= n && b->start >= len && b->mem != NULL) {
 		/* as much was eaten as is left: sliding down is cheaper than growing */
@@ -58,40 +56,6 @@ buf_reserve(struct buf *b, size_t n)
 	b->start = 0;
 	b->end = len;
 	return b->mem + b->end;
-}
-
-void
-buf_commit(struct buf *b, size_t n)
-{
-	b->end += n;
-}
-
-void
-buf_add(struct buf *b, const void *p, size_t n)
-{
-	if (n == 0)
-		return;
-	memcpy(buf_reserve(b, n), p, n);
-	b->end += n;
-}
-
-void
-buf_add_str(struct buf *b, const char *s)
-{
-	buf_add(b, s, strlen(s));
-}
-
-void
-buf_add_span(struct buf *b, struct span s)
-{
-	buf_add(b, s.p, s.n);
-}
-
-void
-buf_add_byte(struct buf *b, uint8_t c)
-{
-	*buf_reserve(b, 1) = c;
-	b->end++;
 }
 
 void
@@ -203,6 +167,7 @@ buf_put_u64(struct buf *b, uint64_t v)
 void
 buf_put_bytes(struct buf *b, const void *p, size_t n)
 {
+	(void)buf_reserve(b, n + 4);
 	put_le(b, n, 4);
 	buf_add(b, p, n);
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 /*
@@ -54,13 +55,52 @@ buf_span(const struct buf *b)
 void buf_clear(struct buf *);
 /* Empties it, keeps the memory. */
 void buf_reset(struct buf *);
+/* For buf_reserve(), when there is no room. */
+uint8_t *buf_grow(struct buf *, size_t n);
+
+/* Inline, here and below: texts are made of many small pieces, most of them literals. */
+
 /* Room for n bytes behind the end; the caller writes and then calls buf_commit. */
-uint8_t *buf_reserve(struct buf *, size_t n);
-void buf_commit(struct buf *, size_t n);
-void buf_add(struct buf *, const void *, size_t n);
-void buf_add_str(struct buf *, const char *);
-void buf_add_span(struct buf *, struct span);
-void buf_add_byte(struct buf *, uint8_t);
+static inline uint8_t *
+buf_reserve(struct buf *b, size_t n)
+{
+	return b->mem != NULL && b->cap - b->end >= n ? b->mem + b->end : buf_grow(b, n);
+}
+
+static inline void
+buf_commit(struct buf *b, size_t n)
+{
+	b->end += n;
+}
+
+static inline void
+buf_add(struct buf *b, const void *p, size_t n)
+{
+	if (n == 0)
+		return;
+	memcpy(buf_reserve(b, n), p, n);
+	b->end += n;
+}
+
+static inline void
+buf_add_str(struct buf *b, const char *s)
+{
+	buf_add(b, s, strlen(s));
+}
+
+static inline void
+buf_add_span(struct buf *b, struct span s)
+{
+	buf_add(b, s.p, s.n);
+}
+
+static inline void
+buf_add_byte(struct buf *b, uint8_t c)
+{
+	*buf_reserve(b, 1) = c;
+	b->end++;
+}
+
 void buf_addf(struct buf *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vaddf(struct buf *, const char *fmt, va_list) __attribute__((format(printf, 2, 0)));
 /* Drops n bytes (at most all) from the front. */

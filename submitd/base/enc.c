@@ -297,15 +297,38 @@ uuid_equal(const struct uuid *a, const struct uuid *b)
 	return memcmp(a->b, b->b, 16) == 0;
 }
 
+#define EACH(octet) ((octet)*UINT64_C(0x0101010101010101))
+
+/* How many octets at the front stand for themselves in JSON: printable ASCII, no quote. */
+static size_t
+json_plain(struct span s)
+{
+	size_t n = 0;
+
+	for (; s.n - n >= 8; n += 8) {
+		uint64_t v, quote, slash;
+
+		/* the high bit of an octet: it is below 0x20, above 0x7e, or the one looked for */
+		memcpy(&v, s.p + n, 8);
+		quote = v ^ EACH('"');
+		slash = v ^ EACH('\\');
+		if (((v | (v + EACH(1)) | (v - EACH(0x20)) | (quote - EACH(1)) |
+			 (slash - EACH(1))) &
+			EACH(0x80)) != 0)
+			break;
+	}
+	while (n < s.n && (unsigned char)s.p[n] >= 0x20 && s.p[n] != '"' && s.p[n] != '\\' &&
+	       (unsigned char)s.p[n] < 0x7f)
+		n++;
+	return n;
+}
+
 void
 json_add_str(struct buf *out, struct span s)
 {
 	buf_add_byte(out, '"');
 	while (s.n > 0) {
-		size_t run = 0;
-		while (run < s.n && (unsigned char)s.p[run] >= 0x20 && s.p[run] != '"' &&
-		       s.p[run] != '\\' && (unsigned char)s.p[run] < 0x7f)
-			run++;
+		size_t run = json_plain(s);
 		buf_add(out, s.p, run);
 		s.p += run;
 		s.n -= run;

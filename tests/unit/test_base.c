@@ -292,6 +292,33 @@ json_strings_cannot_break_out(void **state)
 	json_add_str(&b, span_of("\xc2\x9b\xc2\xa0")); /* CSI, as terminals take it too */
 	assert_true(span_eq(buf_span(&b), "\"\\u009b\xc2\xa0\""));
 	buf_clear(&b);
+	/* each octet at each place of a text: eight are looked at together */
+	for (unsigned c = 0; c < 256; c++) {
+		for (size_t at = 0; at < 20; at++) {
+			char text[20], want[8];
+			size_t n;
+
+			memset(text, c == '~' ? ' ' : '~', sizeof(text));
+			text[at] = (char)c;
+			if (c == '"' || c == '\\')
+				snprintf(want, sizeof(want), "\\%c", c);
+			else if (c < 0x20 || c == 0x7f)
+				snprintf(want, sizeof(want), "\\u%04x", c);
+			else if (c > 0x7f)
+				snprintf(want, sizeof(want), "\xef\xbf\xbd");
+			else
+				snprintf(want, sizeof(want), "%c", c);
+			n = strlen(want);
+			buf_reset(&b);
+			json_add_str(&b, (struct span){text, sizeof(text)});
+			assert_int_equal(buf_len(&b), sizeof(text) + 1 + n);
+			assert_memory_equal(buf_data(&b) + 1, text, at);
+			assert_memory_equal(buf_data(&b) + 1 + at, want, n);
+			assert_memory_equal(
+			    buf_data(&b) + 1 + at + n, text + at + 1, sizeof(text) - at - 1);
+		}
+	}
+	buf_clear(&b);
 }
 
 static void
