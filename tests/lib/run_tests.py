@@ -13,7 +13,7 @@ corpus:BUILD  BUILD/tests/fuzz/replay_X on tests/fuzz/corpus/X
 kills:N       tests/crash/kills.py N
 lint          tests/lint/*.sh
 Everything speaks TAP. What could not run is listed by name and not counted as passed.
-JOBS: how many at once (2). With RESULTS=FILE "passed failed" is appended there.
+JOBS: how many at once (one more than there are cores). With RESULTS=FILE "passed failed" is appended there.
 """
 import concurrent.futures
 import glob
@@ -157,7 +157,7 @@ def main():
     if not suites:
         sys.exit(__doc__)
     os.chdir(TOP)
-    jobs = int(os.environ.get("JOBS", min(2, os.cpu_count() or 1)))
+    jobs = int(os.environ.get("JOBS", (os.cpu_count() or 1) + 1))   # most of them wait
     results = []
     for s in suites:
         suite, _, param = s.partition(":")
