@@ -271,31 +271,6 @@ supervisor_cert_stamp(const struct conf *c)
 	return (int64_t)sum;
 }
 
-static void
-give(const struct conf *c, const char *role, const char *path)
-{
-	struct sandbox_user u;
-
-	if (mkdir(path, 0700) == -1 && errno != EEXIST)
-		log_note(LOG_LEVEL_ERROR, "%s cannot be made: %s", path, strerror(errno));
-	sandbox_find_user(c, role, &u);
-	if (!u.found)
-		return;
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd == -1 || fchown(fd, u.uid, u.gid) == -1)
-		log_note(
-		    LOG_LEVEL_WARN, "%s cannot be given to %s: %s", path, u.name, strerror(errno));
-	if (fd != -1)
-		close(fd);
-}
-
-void
-supervisor_own_files(const struct conf *c)
-{
-	give(c, "queue", c->server->spool);
-	give(c, "ledger", c->server->state);
-}
-
 bool
 supervisor_users_exist(const struct conf *c, bool foreground)
 {

@@ -140,4 +140,40 @@ def ordinary(s):
         other.wait_log(event="delivery")
 
 
+@test("DESIGN 3: what ran as root before the users were made goes on as those users")
+def users_later(s):
+    if os.geteuid() != 0:
+        skip("needs root")
+    with Service(next_port=s.next) as other:
+        equal(other.stop(), 0)
+        for name in ("state/ledger.db", "spool/queue.db"):
+            equal(os.stat(f"{other.dir}/{name}").st_uid, 0, name)
+        with open("/etc/passwd") as f:
+            passwd = f.read()
+        roles = ("front", "auth", "queue", "deliver", "ledger", "control")
+        with open(other.dir + "/passwd", "w") as f:
+            f.write(passwd + "".join(f"submitd-{r}:x:{61000 + i}:{61000 + i}::/:/bin/false\n"
+                                     for i, r in enumerate(roles)))
+        with open(other.dir + "/outside", "w") as f:      # root's, with a second name inside
+            f.write("root's")
+        os.link(other.dir + "/outside", other.dir + "/state/inside")
+        wrapper = other.dir + "/with-users"
+        with open(wrapper, "w") as f:
+            f.write(f"#!/bin/sh\nmount --bind {other.dir}/passwd /etc/passwd &&"
+                    f' exec {other.binary} "$@"\n')
+        os.chmod(wrapper, 0o755)
+        if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+            skip("unshare -m does not work here")
+        other.p = subprocess.Popen(["unshare", "-m", wrapper, "-d", "-f", other.conf],
+                                   env=other.env, stdin=subprocess.DEVNULL,
+                                   stdout=open(other.log_path, "ab"), stderr=subprocess.STDOUT,
+                                   cwd=other.dir, start_new_session=True)
+        other.wait_ready()
+        equal(os.stat(other.dir + "/state/ledger.db").st_uid, 61000 + roles.index("ledger"))
+        equal(os.stat(other.dir + "/spool/queue.db").st_uid, 61000 + roles.index("queue"))
+        equal(os.stat(other.dir + "/outside").st_uid, 0, "a file with a second name")
+        smtpc.submit(other)
+        other.wait_log(event="delivery")
+
+
 run(fixture)

@@ -13,7 +13,7 @@ corpus:BUILD  BUILD/tests/fuzz/replay_X on tests/fuzz/corpus/X
 kills:N       tests/crash/kills.py N
 lint          tests/lint/*.sh
 Everything speaks TAP. What could not run is listed by name and not counted as passed.
-JOBS: how many at once (one more than there are cores). With RESULTS=FILE "passed failed" is appended there.
+JOBS: how many at once (cores + 1). With RESULTS=FILE "passed failed" is appended there.
 """
 import concurrent.futures
 import glob

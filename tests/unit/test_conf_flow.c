@@ -137,7 +137,7 @@ static const struct conf_case mechs[] = {
 	    "SCRAM-SHA-256: \"found\" stands before it"}},
     {"keys of nobody", MECHS(SCRAM, "\"found\", \"bound\", \"tokens\""),
 	{UNUSED("one"), "2 warning: nobody can log in by SCRAM-SHA-256, for auth_flow \"f\" has no "
-                        "backend with "
+			"backend with "
 			"type = internal or file"}},
     {"keys before it", MECHS(SCRAM, "\"one\", \"found\", \"tokens\""), {UNUSED("bound")}},
     {"keys behind one that is bound to", MECHS(SCRAM, "\"bound\", \"one\", \"tokens\""),
