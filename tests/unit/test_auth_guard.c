@@ -155,6 +155,13 @@ test_answers(void **state)
 	m = want_ask();
 	assert_true(m.guess == first);
 	assert_int_equal(answer(m.call, GUARD_LOCKED, 2, 20000), 0);
+	/* S57: an alias of the domain brings no further guesses */
+	auth_guard_clear(&g);
+	ask(&g, "Ann@Alias.example", "secret");
+	m = want_ask();
+	assert_true(span_eq(m.user, "ann@example.com"));
+	assert_true(m.guess == first);
+	assert_int_equal(answer(m.call, GUARD_LOCKED, 2, 20000), 0);
 	assert_int_equal(told.answer, AUTH_GUARD_LOCKED);
 	assert_non_null(strstr(g.reason, "under this name"));
 	auth_guard_note(&g, GUARD_FAILURE, "x");
@@ -313,7 +320,9 @@ set_up(void **state)
 	static const struct ipc_role_ops ops = {.handlers = handlers};
 
 	(void)state;
-	conf = conf_test_good(CONF_TEST_BASE "auth_guard { exempt = {\"10.0.0.0/8\"} }");
+	conf = conf_test_good(
+	    CONF_TEST_BASE "domain_alias \"alias.example\" { parent = \"example.com\" }\n"
+			   "auth_guard { exempt = {\"10.0.0.0/8\"} }");
 	assert_int_equal(ev_init(), 0);
 	ipc_init(ROLE_AUTH, &ops);
 	auth_guard_init();
