@@ -89,7 +89,7 @@ def again(s):
 @test("promise 1: somebody else fills the disk to the last block: no wrong 250", 240)
 def by_others(s):
     s.hop.refuse()
-    with open(s.dir + "/spool/rubbish", "wb") as f:
+    with open(s.dir + "/spool/rubbish", "wb", buffering=0) as f:    # nothing is left to close()
         with contextlib.suppress(OSError):
             while True:
                 f.write(b"\0" * 65536)
