@@ -233,7 +233,8 @@ def minimal(w):
     os.mkdir(w.s.dir + "/minimal")
     own = Service(start=False, directory=w.s.dir + "/minimal")
     for a, b in (('hostname = "mail.example.com"', f'hostname = "mail.example.com"  spool = '
-                  f'"{own.dir}/spool"  control = "{own.dir}/control.sock"  state = "{own.dir}/state"'),
+                  f'"{own.dir}/spool"  control = "{own.dir}/control.sock"  '
+                  f'state = "{own.dir}/state"'),
                  ("/etc/submitd/mail", own.dir + "/server"), ("0.0.0.0:587",
                                                               f"127.0.0.1:{own.port}"),
                  ("10.0.0.10:25", f"127.0.0.1:{w.postfix.port}"),
