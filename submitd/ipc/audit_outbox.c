@@ -115,32 +115,35 @@ append(enum ipc_type type, struct buf *body, uint64_t src, uint64_t last, uint64
 		own_last = last;
 }
 
-static void
-append_note(int64_t time_ms, const char *kind, struct span json)
+/* A note of this process under its next number, which is returned. */
+static uint64_t
+encode_note(struct buf *body, int64_t time_ms, const char *kind, struct span json)
 {
-	struct buf body = BUF_INIT;
 	struct ipc_audit_note m = {.src = audit_outbox_src(),
 	    .n = audit_outbox_next(),
 	    .time_ms = time_ms,
 	    .kind = span_of(kind),
 	    .json = json};
 
-	ipc_encode_audit_note(&body, &m);
-	append(IPC_AUDIT_NOTE, &body, m.src, m.n, 0);
+	ipc_encode_audit_note(body, &m);
+	return m.n;
 }
 
 /* Where records are missing the count of them stands. */
 static void
 tell_lost(void)
 {
+	struct buf body = BUF_INIT;
 	char json[120];
+	uint64_t n;
 
 	if (lost_untold == 0)
 		return;
 	(void)str_printf(json, sizeof(json), "{\"lost\":%" PRIu64 ",\"since_ms\":%" PRId64 "}",
 	    lost_untold, lost_since_ms);
 	lost_untold = 0;
-	append_note(ev_wall_ms(), "gap", span_of(json));
+	n = encode_note(&body, ev_wall_ms(), "gap", span_of(json));
+	append(IPC_AUDIT_NOTE, &body, audit_outbox_src(), n, 0);
 }
 
 void
@@ -190,16 +193,12 @@ int
 audit_outbox_note(int64_t time_ms, const char *kind, struct span json)
 {
 	struct buf body = BUF_INIT;
-	struct ipc_audit_note m = {.src = audit_outbox_src(),
-	    .n = audit_outbox_next(),
-	    .time_ms = time_ms,
-	    .kind = span_of(kind),
-	    .json = json};
+	uint64_t n;
 
-	if (m.json.n > NOTE_MAX) /* the ledger takes what is no JSON any more as text */
-		m.json.n = NOTE_MAX;
-	ipc_encode_audit_note(&body, &m);
-	return audit_outbox_add(IPC_AUDIT_NOTE, &body, m.src, m.n, m.n, 0);
+	if (json.n > NOTE_MAX) /* the ledger takes what is no JSON any more as text */
+		json.n = NOTE_MAX;
+	n = encode_note(&body, time_ms, kind, json);
+	return audit_outbox_add(IPC_AUDIT_NOTE, &body, audit_outbox_src(), n, n, 0);
 }
 
 bool
