@@ -185,6 +185,8 @@ session_note(struct auth_session *s)
 void
 session_end(struct auth_session *s)
 {
+	int64_t delay = 0;
+
 	ev_timer_clear(&s->timer);
 	session_report(s);
 	session_note(s);
@@ -194,9 +196,12 @@ session_end(struct auth_session *s)
 		return;
 	}
 	if (s->code == 535 || s->verdict == V_TEMP)
-		s->reply_ms = s->asked_ms + s->conf->auth_guard->fail_delay;
+		delay = s->conf->auth_guard->fail_delay;
 	if (s->code == 535 || s->locked_out)
-		s->reply_ms += s->guard.delay_ms;
+		delay += s->guard.delay_ms;
+	/* asked_ms lost up to a millisecond: counted from the next one, nothing is early */
+	if (delay > 0)
+		s->reply_ms = s->asked_ms + 1 + delay;
 	session_on_delay(s);
 }
 

@@ -41,13 +41,23 @@ static struct ipc_peer *front, *ledger;
 static int front_fd, ledger_fd; /* our ends */
 static uint64_t last_sid;
 
+/* Finer than auth_clock_ms(): a no must not come a part of a millisecond early. */
+static int64_t
+clock_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 /* ---- the front's end of the socket ----------------------------------------------------------- */
 
 static struct {
 	bool there;
 	struct ipc_auth_res m;
 	uint8_t frame[4096];
-	int64_t ms;
+	int64_t us; /* when it came */
 } answer;
 static struct buf records; /* all that the ledger was sent */
 
@@ -65,7 +75,7 @@ on_front(int fd, short what, void *arg)
 	assert_int_equal(ipc_decode_auth_res(&in, &answer.m), 0);
 	assert_int_equal(answer.m.sid, last_sid);
 	answer.there = true;
-	answer.ms = auth_clock_ms();
+	answer.us = clock_us();
 	ev_stop();
 }
 
