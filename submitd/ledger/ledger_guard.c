@@ -170,6 +170,9 @@ ledger_guard_on_ask(struct ipc_peer *p, struct ipc_in *in)
 	if (ipc_decode_guard_ask(in, &m) == -1 || m.user.n > GUARD_USER_MAX ||
 	    held_find(p, m.call) != NULL)
 		return -1;
+	/* asks and does not read: all that an auth can have open fits into this many times */
+	if (ipc_peer_backlog(p) > IPC_BACKLOG_SOFT)
+		return -1;
 	n_asked++;
 	h = xcallocarray(1, sizeof(*h));
 	guard_query_make(guard, &h->q, &m.client, m.user, m.guess);
@@ -305,9 +308,18 @@ ledger_guard_reload(const struct conf *c)
 void
 ledger_guard_leave(void)
 {
+	struct held *h;
+
 	flush();
+	ev_timer_clear(&tick_timer);
+	ev_timer_clear(&line_timer);
+	for (size_t i = 0; i < BUCKETS; i++)
+		while ((h = LIST_FIRST(&held[i])) != NULL)
+			held_free(h);
 	guard_store_close(store);
+	guard_free(guard);
 	store = NULL;
+	guard = NULL;
 }
 
 struct guard *

@@ -12,7 +12,7 @@ struct guard;
 /* The brake against guessed passwords within process ledger: messages, file, requests. */
 int ledger_guard_start(const struct conf *, char *err, size_t errsize);
 void ledger_guard_reload(const struct conf *);
-/* Nothing comes any more: writes what is there. */
+/* Nothing comes any more: writes what is there, and frees it. */
 void ledger_guard_leave(void);
 /* An auth process is gone: what it had under way is decided by nobody any more. */
 void ledger_guard_peer_down(struct ipc_peer *);
