@@ -16,7 +16,7 @@ VERSION := 0.1.0
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-PKGS := openssl libsasl2 libevent_core libconfuse sqlite3 libidn2 libpcre2-8 libidn libargon2 jansson libcap-ng libseccomp libunbound libcurl ldap lber
+PKGS := openssl libsasl2 libevent_core libconfuse sqlite3 libidn2 libpcre2-8 libidn libargon2 jansson libcap-ng libseccomp libunbound libcurl ldap lber zlib
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 \
 	-Wwrite-strings -Wcast-qual -Wpointer-arith -Wundef -Wvla -Wswitch-enum -Wconversion \
 	-Wno-sign-conversion -Wnull-dereference -Wimplicit-fallthrough

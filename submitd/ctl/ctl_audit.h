@@ -20,9 +20,14 @@ struct ctl_audit_files {
  */
 int ctl_audit_files(struct ctl *, int argc, char **argv, struct ctl_audit_files *);
 void ctl_audit_files_clear(struct ctl_audit_files *);
-/* Every line of a file, in pieces where one is too long. -1 with errno. */
+
+/* ---- ctl_audit_read.c: their lines; what gzip compressed is read as it is ---- */
+/* Every line of a file, in pieces where one is too long. -1: not all of it, printed why. */
 typedef void ctl_audit_line_fn(void *arg, struct span line, bool whole);
 int ctl_audit_read(const char *path, ctl_audit_line_fn *, void *arg);
+/* Its first octets; how many: 0 for standard input, and where it cannot be read. */
+size_t ctl_audit_peek(const char *path, char *out, size_t n);
+bool ctl_audit_is_packed(const char *path);
 
 /* ---- ctl_audit_match.c ---- */
 struct ctl_audit_query {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The files of an audit record: finds those that were rotated away, puts them in the
- * order of their numbers, and reads them in lines whatever somebody wrote into them.
+ * The files of an audit record: finds those that were rotated away, and puts them in the
+ * order of their numbers. Runs in submitctl.
  */
 #include "ctl/ctl_audit.h"
 
+#include "base/list.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -16,10 +17,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-#define CHUNK (256u << 10)
-#define LINE_MAX_OCTETS (4u << 20)
-#define TAIL_TRIES 20 /* a line that is being written is waited for, 50 ms each */
 
 void
 ctl_audit_files_clear(struct ctl_audit_files *f)
@@ -46,16 +43,42 @@ ends_with(const char *s, const char *end)
 	return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+/* Unpacked or packed while we look, or with gzip -k: it is there twice. */
+static bool
+stands_unpacked(const char *path)
+{
+	char *plain = xasprintf("%.*s", (int)(strlen(path) - 3), path);
+	struct stat st;
+	bool is = ends_with(path, ".gz") && stat(plain, &st) == 0 && S_ISREG(st.st_mode);
+
+	free(plain);
+	return is;
+}
+
+static void
+add_one(struct ctl_audit_files *f, const char *path)
+{
+	struct stat st;
+
+	/* no FIFO that somebody left there */
+	if (stat(path, &st) == -1 || !S_ISREG(st.st_mode))
+		return;
+	if (stands_unpacked(path)) {
+		ctl_error("%s is left out: it stands there unpacked too", path);
+		return;
+	}
+	files_add(f, path);
+}
+
 /* FILE.1, FILE-20261125: what logrotate makes of it; not our own companions of the file. */
 static void
 add_rotated(struct ctl_audit_files *f, const char *path)
 {
 	static const char *const tails[] = {".[0-9]*", "-[0-9]*"};
-	static const char *const packed[] = {".gz", ".xz", ".bz2", ".zst"};
 	struct buf pattern = BUF_INIT;
 	glob_t g;
 
-	for (size_t t = 0; t < sizeof(tails) / sizeof(tails[0]); t++) {
+	for (size_t t = 0; t < ARRAY_LEN(tails); t++) {
 		buf_reset(&pattern);
 		for (const char *p = path; *p != '\0'; p++) {
 			if (strchr("*?[\\", *p) != NULL)
@@ -65,20 +88,8 @@ add_rotated(struct ctl_audit_files *f, const char *path)
 		buf_add_str(&pattern, tails[t]);
 		if (glob(buf_cstr(&pattern), 0, NULL, &g) != 0)
 			continue;
-		for (size_t i = 0; i < g.gl_pathc && f->n < CTL_AUDIT_FILES; i++) {
-			bool is_packed = false;
-			struct stat st;
-
-			/* no FIFO that somebody left there */
-			if (stat(g.gl_pathv[i], &st) == -1 || !S_ISREG(st.st_mode))
-				continue;
-			for (size_t k = 0; k < sizeof(packed) / sizeof(packed[0]); k++)
-				is_packed = is_packed || ends_with(g.gl_pathv[i], packed[k]);
-			if (is_packed)
-				ctl_error("%s is left out: unpack it first", g.gl_pathv[i]);
-			else
-				files_add(f, g.gl_pathv[i]);
-		}
+		for (size_t i = 0; i < g.gl_pathc && f->n < CTL_AUDIT_FILES; i++)
+			add_one(f, g.gl_pathv[i]);
 		globfree(&g);
 	}
 	buf_clear(&pattern);
@@ -90,14 +101,9 @@ first_seq(const char *path)
 {
 	struct audit_line l = {.seq = 0};
 	char text[65536], *lf;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t n;
+	size_t n = ctl_audit_peek(path, text, sizeof(text));
 
-	if (fd == -1)
-		return 0;
-	n = pread(fd, text, sizeof(text), 0);
-	close(fd);
-	lf = n <= 0 ? NULL : memchr(text, '\n', (size_t)n);
+	lf = n == 0 ? NULL : memchr(text, '\n', n);
 	if (lf == NULL || audit_line_parse((struct span){text, (size_t)(lf - text)}, &l) == -1)
 		return 0;
 	return l.seq;
@@ -169,83 +175,4 @@ ctl_audit_files(struct ctl *ctl, int argc, char **argv, struct ctl_audit_files *
 		}
 	}
 	return 0;
-}
-
-/* ---- lines ----------------------------------------------------------------------------------- */
-
-static void
-progress(off_t done, off_t size, bool end)
-{
-	static int64_t last;
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	if (isatty(STDERR_FILENO) != 1 || (!end && ts.tv_sec == last))
-		return;
-	if (last != 0 || !end)
-		(void)fprintf(stderr, end ? "\r\033[K" : "\r%lld of %lld MiB",
-		    (long long)(done >> 20), (long long)(size >> 20));
-	last = end ? 0 : ts.tv_sec;
-}
-
-/* Gives the whole lines of b; what is left stays. */
-static void
-give_lines(struct buf *b, ctl_audit_line_fn *fn, void *arg)
-{
-	for (;;) {
-		const char *p = (const char *)buf_data(b);
-		const char *lf = buf_len(b) == 0 ? NULL : memchr(p, '\n', buf_len(b));
-
-		if (lf == NULL && buf_len(b) < LINE_MAX_OCTETS)
-			return;
-		size_t n = lf == NULL ? buf_len(b) : (size_t)(lf - p);
-		fn(arg, (struct span){p, n}, true);
-		buf_consume(b, lf == NULL ? n : n + 1);
-	}
-}
-
-int
-ctl_audit_read(const char *path, ctl_audit_line_fn *fn, void *arg)
-{
-	bool is_stdin = strcmp(path, "-") == 0;
-	int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	struct buf b = BUF_INIT;
-	unsigned tries = 0;
-	struct stat st;
-	off_t done = 0;
-	ssize_t n;
-	int error = 0;
-
-	if (fd == -1)
-		return -1;
-	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
-		close(fd);
-		errno = EISDIR;
-		return -1;
-	}
-	for (;;) {
-		n = read(fd, buf_reserve(&b, CHUNK), CHUNK);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			error = errno;
-		if (n == 0 && buf_len(&b) > 0 && !is_stdin && tries++ < TAIL_TRIES) {
-			(void)usleep(50000);
-			continue;
-		}
-		if (n <= 0)
-			break;
-		buf_commit(&b, (size_t)n);
-		done += n;
-		give_lines(&b, fn, arg);
-		progress(done, st.st_size, false);
-	}
-	progress(0, 0, true);
-	if (buf_len(&b) > 0)
-		fn(arg, buf_span(&b), false);
-	buf_clear(&b);
-	if (!is_stdin)
-		close(fd);
-	errno = error;
-	return error == 0 ? 0 : -1;
 }

@@ -8,7 +8,6 @@
 
 #include "base/str.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -287,12 +286,9 @@ run(struct report *r, int n_named, char **named)
 
 	if (ctl_audit_files(r->ctl, n_named, named, &files) == -1)
 		return CTL_FAILED;
-	for (size_t i = 0; i < files.n; i++) {
-		if (ctl_audit_read(files.paths[i], on_line, r) == 0)
-			continue;
-		ctl_error("%s: %s", files.paths[i], strerror(errno));
-		rc = CTL_FAILED;
-	}
+	for (size_t i = 0; i < files.n; i++)
+		if (ctl_audit_read(files.paths[i], on_line, r) == -1)
+			rc = CTL_FAILED;
 	ctl_audit_files_clear(&files);
 	v = rows_sorted(r, &n);
 	if (r->form == FORM_CSV)

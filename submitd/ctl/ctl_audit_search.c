@@ -123,12 +123,9 @@ ctl_audit_search(struct ctl *ctl, int argc, char **argv)
 	s.q.text = argc > optind ? argv[optind] : NULL;
 	if (ctl_audit_files(ctl, n_named, named, &files) == -1)
 		return CTL_FAILED;
-	for (size_t i = 0; i < files.n; i++) {
-		if (ctl_audit_read(files.paths[i], on_line, &s) == 0)
-			continue;
-		ctl_error("%s: %s", files.paths[i], strerror(errno));
-		rc = CTL_FAILED;
-	}
+	for (size_t i = 0; i < files.n; i++)
+		if (ctl_audit_read(files.paths[i], on_line, &s) == -1)
+			rc = CTL_FAILED;
 	ctl_audit_files_clear(&files);
 	if (s.found == 0 && rc == CTL_OK) {
 		ctl_error("nothing in the audit record matches");
@@ -275,7 +272,12 @@ ctl_audit_tail(struct ctl *ctl, int argc, char **argv)
 	}
 	if (ctl_audit_files(ctl, argc - optind, argv + optind, &files) == -1)
 		return CTL_FAILED;
-	rc = tail_file(ctl, files.paths[files.n - 1], lines, again);
+	if (ctl_audit_is_packed(files.paths[files.n - 1])) {
+		ctl_error("%s is compressed: audit search reads it", files.paths[files.n - 1]);
+		rc = CTL_FAILED;
+	} else {
+		rc = tail_file(ctl, files.paths[files.n - 1], lines, again);
+	}
 	ctl_audit_files_clear(&files);
 	return rc;
 }

@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import collections
 import contextlib
 import csv
+import gzip
 import json
 import signal
 import sqlite3
@@ -236,6 +237,49 @@ def rotated_meanwhile(_):
         recorded(s, [smtpc.submit(s)])
         equal(records(s)[0]["prev_file"], s.dir + "/audit.log-20261125")
         ok("in 2 files" in verify(s, "--checkpoints", s.log_path), "a chain")
+
+
+@test("A4 A5: what gzip compressed is read as it is; cut or damaged it never passes", 120)
+def compressed(_):
+    with service() as s:
+        mids = []
+        for n in (2, 1):
+            mids.append(smtpc.submit(s))
+            recorded(s, mids[-1:])
+            os.rename(s.dir + "/audit.log", f"{s.dir}/audit.log.{n}")
+            wait_for(lambda: os.path.exists(s.dir + "/audit.log"), "a new file", patience(20))
+        mids.append(smtpc.submit(s))
+        recorded(s, mids[-1:])
+        packed = s.dir + "/audit.log.2.gz"
+        with open(s.dir + "/audit.log.2", "rb") as f, gzip.open(packed, "wb") as g:
+            g.write(f.read())
+        r = s.run_ctl("audit", "verify", "--checkpoints", s.log_path)
+        ok(r.returncode == 0 and "in 3 files" in r.stdout and "unpacked too" in r.stderr,
+           "both of one file: " + r.stdout + r.stderr)
+        os.unlink(s.dir + "/audit.log.2")
+        ok("in 3 files" in verify(s, "--checkpoints", s.log_path), "one of them compressed")
+        for mid in mids:
+            ok(mid in s.ctl("audit", "search", "--mid", mid), mid)
+        ok(USER in s.ctl("audit", "report", "--file", packed), "a report")
+        r = s.run_ctl("audit", "tail", packed)
+        ok(r.returncode == 1 and "is compressed" in r.stderr, r.stdout + r.stderr)
+        with open(packed, "rb") as f:
+            octets = f.read()
+        for bad in (octets[:len(octets) // 2], octets[:-9],
+                    octets[:len(octets) // 2] + b"\0" * 40 + octets[len(octets) // 2 + 40:]):
+            with open(packed, "wb") as f:
+                f.write(bad)
+            r = s.run_ctl("audit", "verify", "--json")
+            last = json.loads(r.stdout.strip().split("\n")[-1])
+            equal((r.returncode, last["verdict"]), (1, "bad"), r.stdout)
+            ok("could not be read to its end" in r.stdout, r.stdout)
+            equal(s.run_ctl("audit", "search", "--mid", mids[0]).returncode, 1)
+        with open(packed, "wb") as f:
+            f.write(b"\x28\xb5\x2f\xfd" + octets[4:])
+        os.rename(packed, s.dir + "/audit.log.2.zst")
+        for command in ("verify", "search", "report"):
+            r = s.run_ctl("audit", command)
+            ok(r.returncode == 1 and "compressed by zstd: unpack it first" in r.stderr, r.stderr)
 
 
 @test("A1 A2: where the queue's database is lost the record says that some may be missing", 120)
