@@ -260,8 +260,9 @@ scram_step(struct auth_sasl *x, struct span response)
 	if (x->step == 0)
 		return scram_first(x, response);
 	if (x->step == 2) {
-		look = sasl_scram_final(
-		    response, (struct span){buf_span(&x->first).p, x->header_len}, &why);
+		look =
+		    sasl_scram_final(response, (struct span){buf_span(&x->first).p, x->header_len},
+			buf_span(&x->challenge), &why);
 		if (look != PRE_OK)
 			return end_look(x, look, why);
 		x->step++;

@@ -88,7 +88,11 @@ session_reply(struct auth_session *s)
 static void
 session_challenge(struct auth_session *s, struct span challenge)
 {
-	struct ipc_auth_res m = {.sid = s->sid, .more = 1, .challenge = challenge, .code = 334};
+	struct ipc_auth_res m = {.sid = s->sid,
+	    .more = 1,
+	    .verdict = s->told ? V_PERM : V_TEMP, /* the front counts a no when it is told */
+	    .challenge = challenge,
+	    .code = 334};
 
 	(void)ipc_send_auth_res(s->peer, -1, &m);
 }

@@ -33,29 +33,33 @@ sasl_gs2_name(struct span s, char out[AUTH_NAME_MAX + 1])
 	return 0;
 }
 
-const char *
-sasl_gs2_cut(struct span *rest, struct sasl_gs2 *g)
+enum precheck
+sasl_gs2_cut(struct span *rest, struct sasl_gs2 *g, const char **why)
 {
 	const char *begin = rest->p;
 	struct span flag, authzid;
 
 	memset(g, 0, sizeof(*g));
+	*why = "the message has no GS2 header";
 	flag = span_cut(rest, ',');
 	if (rest->p == NULL)
-		return "the message has no GS2 header";
+		return PRE_MALFORMED;
 	authzid = span_cut(rest, ',');
 	if (rest->p == NULL)
-		return "the message has no GS2 header";
-	if (flag.n >= 1 && flag.p[0] == 'p')
-		return "the client wants channel binding, which is not offered";
+		return PRE_MALFORMED;
+	if (flag.n >= 3 && memcmp(flag.p, "p=", 2) == 0) {
+		*why = "the client wants channel binding, which is not offered";
+		return PRE_REFUSED;
+	}
+	*why = "the GS2 header is malformed";
 	if (flag.n != 1 || (flag.p[0] != 'n' && flag.p[0] != 'y'))
-		return "the GS2 header is malformed";
+		return PRE_MALFORMED;
 	g->flag = flag.p[0];
 	g->header = (struct span){begin, (size_t)(rest->p - begin)};
 	if (authzid.n == 0)
-		return NULL;
+		return PRE_OK;
 	if (authzid.n < 3 || memcmp(authzid.p, "a=", 2) != 0 ||
 	    sasl_gs2_name((struct span){authzid.p + 2, authzid.n - 2}, g->authzid) == -1)
-		return "the GS2 header is malformed";
-	return NULL;
+		return PRE_MALFORMED;
+	return PRE_OK;
 }

@@ -3,6 +3,7 @@
 #define SUBMITD_SASL_GS2_H
 
 #include "authbackends/authbackend.h"
+#include "authbackends/sasl_precheck.h"
 #include "base/buf.h"
 
 /*
@@ -16,10 +17,10 @@ struct sasl_gs2 {
 };
 
 /*
- * Takes the header off *rest. NULL, or why it is none (static text): also for the flag
- * p, because no mechanism that binds is offered.
+ * Takes the header off *rest. Refused: the flag p, because no mechanism that binds is offered
+ * (RFC 5802, 6); *why is static text.
  */
-const char *sasl_gs2_cut(struct span *rest, struct sasl_gs2 *);
+enum precheck sasl_gs2_cut(struct span *rest, struct sasl_gs2 *, const char **why);
 /* RFC 5802, 5.1: =2C is a comma, =3D an equals sign, nothing else is escaped. -1: malformed or too
  * long. */
 int sasl_gs2_name(struct span, char out[AUTH_NAME_MAX + 1]);

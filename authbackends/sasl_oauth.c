@@ -70,6 +70,18 @@ is_value(struct span s)
 	return true;
 }
 
+/* key = 1*(ALPHA) */
+static bool
+is_key(struct span s)
+{
+	size_t i;
+
+	for (i = 0; i < s.n; i++)
+		if ((s.p[i] | 32) < 'a' || (s.p[i] | 32) > 'z')
+			return false;
+	return s.n > 0;
+}
+
 /* *(key "=" value kvsep) kvsep. user is NULL where it is no key of the mechanism. */
 static const char *
 take_pairs(struct span rest, struct span *user, struct span *auth)
@@ -84,8 +96,8 @@ take_pairs(struct span rest, struct span *user, struct span *auth)
 		if (value.n == 0)
 			return rest.n == 0 ? NULL : "something follows the end of the message";
 		key = span_cut(&value, '=');
-		if (value.p == NULL || key.n == 0)
-			return "the message has a pair without =";
+		if (value.p == NULL || !is_key(key))
+			return "the message has a pair that is no key and value";
 		if (user != NULL && span_eq(key, "user")) {
 			if (user->p != NULL)
 				return "the message names two users";
@@ -111,8 +123,8 @@ sasl_oauth_bearer(struct span s, struct sasl_oauth *out, const char **why)
 	enum precheck result;
 
 	memset(out, 0, sizeof(*out));
-	if ((*why = sasl_gs2_cut(&s, &gs2)) != NULL)
-		return PRE_MALFORMED;
+	if ((result = sasl_gs2_cut(&s, &gs2, why)) != PRE_OK)
+		return result;
 	if (s.n == 0 || s.p[0] != KVSEP) {
 		*why = "the message does not go on behind its header";
 		return PRE_MALFORMED;

@@ -66,10 +66,13 @@ sasl_scram_first(struct span s, struct sasl_scram *out, const char **why)
 		*why = "the message is too long";
 		return PRE_MALFORMED;
 	}
-	if ((*why = sasl_gs2_cut(&rest, &gs2)) != NULL)
-		return PRE_MALFORMED;
+	if ((result = sasl_gs2_cut(&rest, &gs2, why)) != PRE_OK)
+		return result;
 	out->header = gs2.header;
-	/* m= would be a mandatory extension; there is none (RFC 5802, 5.1) */
+	if (rest.n >= 2 && memcmp(rest.p, "m=", 2) == 0) { /* RFC 5802, 5.1: reserved */
+		*why = "the client wants an extension that there is not";
+		return PRE_REFUSED;
+	}
 	if (!cut_attribute(&rest, 'n', &name) || sasl_gs2_name(name, out->user) == -1 ||
 	    !cut_attribute(&rest, 'r', &nonce) || !is_printable(nonce) || !are_extensions(rest)) {
 		out->user[0] = '\0';
@@ -91,9 +94,9 @@ sasl_scram_first(struct span s, struct sasl_scram *out, const char **why)
 }
 
 enum precheck
-sasl_scram_final(struct span s, struct span header, const char **why)
+sasl_scram_final(struct span s, struct span header, struct span server_first, const char **why)
 {
-	struct span rest = s, binding, nonce;
+	struct span rest = s, binding, nonce, wanted;
 	struct buf want = BUF_INIT;
 	const char *proof = NULL;
 	size_t i;
@@ -120,7 +123,12 @@ sasl_scram_final(struct span s, struct span header, const char **why)
 	buf_clear(&want);
 	if (!good) {
 		*why = "the final message repeats another header than the first one had";
-		return PRE_MALFORMED;
+		return PRE_REFUSED; /* RFC 5802, 6: as if somebody between had changed the first */
+	}
+	if (!cut_attribute(&server_first, 'r', &wanted) || nonce.n != wanted.n ||
+	    memcmp(nonce.p, wanted.p, wanted.n) != 0) {
+		*why = "the final message has another nonce";
+		return PRE_REFUSED; /* RFC 5802, 5.1: a proof of some other exchange */
 	}
 	return PRE_OK;
 }

@@ -17,7 +17,11 @@ struct sasl_scram {
 };
 /* client-first-message */
 enum precheck sasl_scram_first(struct span, struct sasl_scram *, const char **why);
-/* client-final-message; header: that of the first one, which it must repeat. */
-enum precheck sasl_scram_final(struct span, struct span header, const char **why);
+/*
+ * client-final-message; it must repeat the header of the first one, and the nonce of the server's
+ * first message.
+ */
+enum precheck sasl_scram_final(
+    struct span, struct span header, struct span server_first, const char **why);
 
 #endif

@@ -90,6 +90,7 @@ auth_start(struct smtp_session *s, struct span mech, const struct span *initial)
 	if (s->front->link->auth_start(&m) == -1)
 		return auth_unavailable(s);
 	s->auth_asked = true;
+	s->auth_told = false;
 	smtp_session_enter(s, ST_AUTH);
 	return CMD_WAIT;
 }
@@ -181,11 +182,21 @@ auth_leave(struct smtp_session *s)
 	smtp_session_enter(s, ST_READY);
 }
 
+/* Behind the reply to a failed AUTH. */
+static void
+auth_close_if_too_many(struct smtp_session *s)
+{
+	if (s->auth_failures >= s->l->limit->max_auth_failures)
+		smtp_reply_close(s, "4.7.0", "too many failed logins");
+}
+
 static enum cmd_result
 auth_cancel(struct smtp_session *s, unsigned code, const char *esc, const char *text)
 {
 	auth_leave(s);
 	smtp_reply(s, code, esc, "%s", text);
+	if (s->auth_told) /* to hang up on a no does not undo it */
+		auth_close_if_too_many(s);
 	return CMD_DONE;
 }
 
@@ -273,10 +284,14 @@ auth_failed(struct smtp_session *s, const struct ipc_auth_res *m)
 		code = m->verdict == V_PERM ? 535 : 454;
 	if (str_copy_span(esc, sizeof(esc), m->esc) == -1 || esc[0] == '\0')
 		memcpy(esc, code >= 500 ? "5.7.8" : "4.7.0", 6);
-	s->front->stats.auth_failed++;
+	if (!s->auth_told) {
+		s->front->stats.auth_failed++;
+		if (m->verdict != V_TEMP)
+			s->auth_failures++;
+	}
 	smtp_reply_text(s, code, esc, m->text);
-	if (m->verdict != V_TEMP && ++s->auth_failures >= s->l->limit->max_auth_failures)
-		smtp_reply_close(s, "4.7.0", "too many failed logins");
+	if (m->verdict != V_TEMP)
+		auth_close_if_too_many(s);
 }
 
 void
@@ -286,6 +301,11 @@ smtp_auth_on_res(struct smtp_session *s, const struct ipc_auth_res *m)
 		return; /* late: we gave up on it */
 	smtp_session_hold(s);
 	if (m->more) {
+		if (m->verdict == V_PERM && !s->auth_told) { /* RFC 7628, 3.2.2 */
+			s->auth_told = true;
+			s->auth_failures++;
+			s->front->stats.auth_failed++;
+		}
 		auth_challenge(s, m->challenge);
 		smtp_session_resume(s);
 		return;

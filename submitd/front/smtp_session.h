@@ -73,6 +73,7 @@ struct smtp_session {
 	bool skipping : 1;   /* the rest of an overlong line is thrown away */
 	bool finish : 1;     /* close politely */
 	bool auth_asked : 1; /* the auth role knows our sid */
+	bool auth_told : 1;  /* the no came as a challenge: it is counted */
 	bool junk : 1;       /* the chunk is only counted */
 	bool xclient : 1;    /* a proxy spoke for the client: what TLS proves is the proxy's */
 };
