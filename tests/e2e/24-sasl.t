@@ -15,6 +15,7 @@ import time
 import peers
 import scram
 import smtpc
+from client_certs import client_certs
 from daemon import USER, Service, is_sanitized
 from nexthop import NextHop
 from tap import diag, equal, ok, run, skip, test, wait_for
@@ -28,31 +29,6 @@ FLOW = ('auth_flow "people" { chain = {"internal", "files"} }\n'
         'user "dan@example.com" { smtp_auth = matching_sender\n'
         '  client_cert_sha256 = {"@DAN@"} }\n'
         'user "eve@example.com" { smtp_auth = matching_sender  secret = "file:@D@/sara.hash" }\n')
-
-
-def openssl(*args):
-    return peers.run("openssl", *args).stdout
-
-
-def client_certs(directory):
-    """dan (by fingerprint), eve (by her address), old (expired), mallory (another authority)."""
-    for ca in ("clients", "others"):
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-days", "30", "-subj", f"/CN={ca}", "-addext", "basicConstraints=critical,CA:TRUE",
-                "-keyout", f"{directory}/{ca}.key", "-out", f"{directory}/{ca}.pem")
-    for name, ca, days in (("dan", "clients", "30"), ("eve", "clients", "30"),
-                           ("old", "clients", "-1"), ("mallory", "others", "30")):
-        base = f"{directory}/{name}"
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-subj", f"/CN={name}", "-keyout", base + ".key", "-out", base + ".csr")
-        with open(base + ".ext", "w") as f:
-            mail = "nobody@elsewhere.example" if name == "dan" else "eve@example.com"
-            f.write(f"subjectAltName=email:{mail}\nextendedKeyUsage=clientAuth\n")
-        openssl("x509", "-req", "-in", base + ".csr", "-CA", f"{directory}/{ca}.pem", "-CAkey",
-                f"{directory}/{ca}.key", "-CAcreateserial", "-days", days, "-extfile",
-                base + ".ext", "-out", base + ".pem")
-    return openssl("x509", "-in", f"{directory}/dan.pem", "-noout", "-fingerprint",
-                   "-sha256").strip().split("=")[1]
 
 
 @contextlib.contextmanager

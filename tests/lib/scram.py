@@ -10,6 +10,24 @@ def b64(data):
     return base64.b64encode(data if isinstance(data, bytes) else data.encode()).decode()
 
 
+def proof(password, bare, server, final):
+    """The client's final message whole, for its part before the proof; and the salted password."""
+    rows = dict(a.split("=", 1) for a in server.split(","))
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(rows["s"]),
+                                 int(rows["i"]))
+    key = hmac.digest(salted, b"Client Key", "sha256")
+    sign = hmac.digest(hashlib.sha256(key).digest(), f"{bare},{server},{final}".encode(), "sha256")
+    return f"{final},p=" + b64(bytes(a ^ b for a, b in zip(key, sign))), salted
+
+
+def keys(password, salt=b"salt and pepper!", iterations=4096):
+    """A line of hashes, as submitctl passwd makes it."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    return f"SCRAM-SHA-256${iterations}:{b64(salt)}${b64(stored)}:{b64(server)}"
+
+
 class Exchange:
     """One AUTH command; each step gives (code, text)."""
 
@@ -25,14 +43,9 @@ class Exchange:
         return next(a[2:] for a in self.server.split(",") if a.startswith(name + "="))
 
     def prove(self, password):
-        self.salted = hashlib.pbkdf2_hmac("sha256", password.encode(),
-                                          base64.b64decode(self.attribute("s")),
-                                          int(self.attribute("i")))
-        key = hmac.digest(self.salted, b"Client Key", "sha256")
         final = f"c={b64(self.header)},r={self.attribute('r')}"
         self.signed = f"{self.bare},{self.server},{final}".encode()
-        proof = hmac.digest(hashlib.sha256(key).digest(), self.signed, "sha256")
-        final += ",p=" + b64(bytes(a ^ b for a, b in zip(key, proof)))
+        final, self.salted = proof(password, self.bare, self.server, final)
         self.reply = self.client.cmd(b64(final))
         return self.reply
 
