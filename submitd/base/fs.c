@@ -80,6 +80,14 @@ fault_after(void)
 		raise(SIGKILL);
 }
 
+uint64_t
+fs_fault_bound(const char *name, uint64_t bound)
+{
+	const char *text = getenv(name);
+
+	return text == NULL ? bound : strtoull(text, NULL, 10);
+}
+
 static bool
 sync_is_off(void)
 {
@@ -92,6 +100,12 @@ void
 fs_fault_init(const char *role)
 {
 	(void)role;
+}
+uint64_t
+fs_fault_bound(const char *name, uint64_t bound)
+{
+	(void)name;
+	return bound;
 }
 #define fault_before(sync) false
 #define fault_after() ((void)0)

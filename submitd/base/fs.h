@@ -49,5 +49,7 @@ int fs_make_file(const char *path, mode_t mode, const void *, size_t n);
 void fs_hook_sqlite(void);
 /* Fault builds: called once per process with the role's name. */
 void fs_fault_init(const char *role);
+/* Fault builds: the environment variable of that name, a number, in place of bound. */
+uint64_t fs_fault_bound(const char *name, uint64_t bound);
 
 #endif

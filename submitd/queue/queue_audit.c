@@ -8,6 +8,7 @@
  */
 #include "queue/queue_audit.h"
 
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "ipc/audit_outbox.h"
@@ -19,6 +20,7 @@
 #define LOAD_ROWS 64u  /* read from the spool at once */
 #define OUTBOX_BYTES (16u << 20)
 #define DELAY_MS 50
+#define TAG_GAP UINT64_MAX /* no row has it */
 #define WINDOW_BYTES (8u << 20)
 
 /* Acceptance records of one commit; made by the commit thread. */
@@ -223,11 +225,55 @@ queue_audit_tick(struct queue *q)
 	}
 }
 
+/* ---- a gap that a lost database left --------------------------------------------------------- */
+
+static int
+gap_apply(struct qcommit *c, struct qop *op)
+{
+	(void)op;
+	return queue_store_set_audit_gap(c->store, 0);
+}
+
+static void
+gap_done(struct queue *q, struct qop *op)
+{
+	(void)q;
+	free(op);
+}
+
+static const struct qop_class gap_class = {"audit gap", NULL, gap_apply, NULL, gap_done};
+
+/*
+ * Under an id that stands in the database, so that a ledger that has it already drops it,
+ * should the next start tell it again.
+ */
+static void
+tell_gap(uint64_t src)
+{
+	struct ipc_audit_note m = {.src = src,
+	    .n = 1,
+	    .time_ms = ev_wall_ms(),
+	    .kind = span_of("gap"),
+	    .json = span_of("{\"reason\":\"the queue's database was lost: records of messages "
+			    "that were accepted shortly before may be missing\"}")};
+	struct buf body = BUF_INIT;
+
+	ipc_encode_audit_note(&body, &m);
+	(void)audit_outbox_add(IPC_AUDIT_NOTE, &body, src, 1, 1, TAG_GAP);
+}
+
 static void
 acked(uint64_t id)
 {
 	struct queue *q = queue_self();
 
+	if (id == TAG_GAP) {
+		struct qop *op = xcallocarray(1, sizeof(*op));
+
+		op->class = &gap_class;
+		queue_push(q, op);
+		return;
+	}
 	if (id > q->audit.acked)
 		q->audit.acked = id;
 	queue_audit_tick(q);
@@ -239,21 +285,31 @@ queue_audit_start(struct queue *q, char *err, size_t errsize)
 	static const struct audit_outbox_options options = {
 	    OUTBOX_BYTES, WINDOW_BYTES, DELAY_MS, acked};
 	struct qcommit *c = &q->commit;
+	uint64_t gap;
 
 	audit_outbox_init(&options);
 	TAILQ_INIT(&c->audit_made);
 	random_bytes(&c->audit_src, sizeof(c->audit_src));
 	c->audit_src = (c->audit_src >> 1) | 1;
-	if (queue_store_audit_state(c->store, &c->audit_id, &q->audit.bytes) == -1) {
+	if (queue_store_audit_state(c->store, &c->audit_id, &q->audit.bytes) == -1 ||
+	    queue_store_audit_gap(c->store, &gap) == -1) {
 		(void)str_printf(err, errsize, "%s: %s", q->db_path, queue_store_error(c->store));
 		return -1;
 	}
 	q->audit.behind = q->audit.bytes > 0;
-	if (q->audit.rebuilt && q->conf->audit->file != NULL)
-		(void)audit_outbox_note(ev_wall_ms(), "gap",
-		    span_of("{\"reason\":\"the queue's database was lost: records of messages "
-			    "that were accepted shortly before may be missing\"}"));
+	if (gap != 0 && q->conf->audit->file != NULL)
+		tell_gap(gap);
 	return 0;
+}
+
+static uint64_t
+rows_max(void)
+{
+	static uint64_t max;
+
+	if (max == 0)
+		max = fs_fault_bound("SUBMITD_TEST_AUDIT_ROWS", AUDIT_ROWS_MAX);
+	return max;
 }
 
 enum queue_audit
@@ -263,7 +319,7 @@ queue_audit_wanted(struct queue *q)
 
 	if (a->file == NULL)
 		return QUEUE_AUDIT_NO;
-	if (q->audit.bytes <= AUDIT_ROWS_MAX)
+	if (q->audit.bytes <= rows_max())
 		return QUEUE_AUDIT_YES;
 	if (a->on_full == AUDIT_FULL_TEMPFAIL)
 		return QUEUE_AUDIT_FULL;

@@ -174,6 +174,12 @@ int queue_store_audits(
 /* *bytes: of the records in them. */
 int queue_store_del_audits(struct queue_store *, uint64_t upto, uint64_t *bytes);
 int queue_store_audit_state(struct queue_store *, uint64_t *last_id, uint64_t *bytes);
+/*
+ * Rows were lost with a database, and the audit record has not been told yet: src is who
+ * tells it, under number 1; 0: nothing was lost, or it was told.
+ */
+int queue_store_set_audit_gap(struct queue_store *, uint64_t src);
+int queue_store_audit_gap(struct queue_store *, uint64_t *src);
 
 /* ---- segments -------------------------------------------------------------------------------- */
 

@@ -83,3 +83,29 @@ queue_store_audit_state(struct queue_store *s, uint64_t *last_id, uint64_t *byte
 	sqlite3_reset(st);
 	return step == SQLITE_ROW ? 0 : store_fail(s, "audit state");
 }
+
+int
+queue_store_set_audit_gap(struct queue_store *s, uint64_t src)
+{
+	sqlite3_stmt *st = store_stmt(s, src == 0 ? ST_DEL_AUDIT_GAP : ST_SET_AUDIT_GAP);
+
+	if (st == NULL)
+		return -1;
+	if (src != 0)
+		store_bind_u64(st, 1, src);
+	return store_done(s, st);
+}
+
+int
+queue_store_audit_gap(struct queue_store *s, uint64_t *src)
+{
+	sqlite3_stmt *st = store_stmt(s, ST_AUDIT_GAP);
+	int step;
+
+	if (st == NULL)
+		return -1;
+	step = sqlite3_step(st);
+	*src = step == SQLITE_ROW ? store_u64(st, 0) : 0;
+	sqlite3_reset(st);
+	return step == SQLITE_ROW || step == SQLITE_DONE ? 0 : store_fail(s, "audit gap");
+}

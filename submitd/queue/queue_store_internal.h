@@ -103,6 +103,9 @@
 	S(DEL_AUDITS, "DELETE FROM audit_batch WHERE id <= ?1")                                    \
 	S(AUDIT_STATE, "SELECT coalesce(max(id), 0), coalesce(sum(length(records)), 0) "           \
 	    "FROM audit_batch")                                                                    \
+	S(SET_AUDIT_GAP, "INSERT OR REPLACE INTO meta (key, value) VALUES ('audit_gap', ?1)")      \
+	S(AUDIT_GAP, "SELECT value FROM meta WHERE key = 'audit_gap'")                             \
+	S(DEL_AUDIT_GAP, "DELETE FROM meta WHERE key = 'audit_gap'")                               \
 	S(IN_SEGMENT, "SELECT id, mid, seg, off, head_len, body_len, received, flags, "          \
 	    "envelopes, sender FROM message WHERE seg = ?1 LIMIT ?2")
 /* clang-format on */
