@@ -62,7 +62,6 @@ worker_main(void *arg)
 {
 	struct auth_pool *p = arg;
 	struct auth_job *j;
-	bool first;
 
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
@@ -85,10 +84,15 @@ worker_main(void *arg)
 			pthread_mutex_lock(&p->lock);
 			p->busy--;
 		}
-		first = TAILQ_EMPTY(&p->done);
+		bool first = TAILQ_EMPTY(&p->done);
+
 		TAILQ_INSERT_TAIL(&p->done, j, link);
-		if (first) /* else the loop was woken already and has not looked yet */
-			ev_wake_fire(p->wake);
+		if (!first) /* the loop was woken already and has not looked yet */
+			continue;
+		/* it takes the lock first thing, and is not to find us holding it */
+		pthread_mutex_unlock(&p->lock);
+		ev_wake_fire(p->wake);
+		pthread_mutex_lock(&p->lock);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -147,12 +151,14 @@ auth_pool_submit(struct auth_pool *p, struct auth_job *j)
 	if (result == 0) {
 		TAILQ_INSERT_TAIL(&p->queue, j, link);
 		p->n_queued++;
-		pthread_cond_signal(&p->more);
 	} else {
 		p->refused++;
 	}
 	pthread_mutex_unlock(&p->lock);
-	if (result == -1)
+	/* behind the lock: the worker takes it first thing */
+	if (result == 0)
+		pthread_cond_signal(&p->more);
+	else
 		errno = EAGAIN;
 	return result;
 }

@@ -265,11 +265,10 @@ static void
 wake_on_event(int fd, short what, void *arg)
 {
 	struct ev_wake *w = arg;
-	uint64_t n;
 
+	(void)fd;
 	(void)what;
-	if (read(fd, &n, sizeof(n)) == sizeof(n))
-		w->fn(w->arg);
+	w->fn(w->arg);
 }
 
 struct ev_wake *
@@ -282,7 +281,8 @@ ev_wake_new(ev_fn *fn, void *arg)
 	w->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (w->fd == -1)
 		log_fatal("eventfd: %s", strerror(errno));
-	ev_watch_set(&w->watch, w->fd, EV_READ, wake_on_event, w);
+	/* each write is an edge: the count is never read */
+	ev_watch_set(&w->watch, w->fd, EV_READ | EV_ET, wake_on_event, w);
 	return w;
 }
 
@@ -291,7 +291,7 @@ ev_wake_fire(struct ev_wake *w)
 {
 	const uint64_t one = 1;
 
-	/* EAGAIN means that a wake-up is already pending */
+	/* the count overflows after 2^64 wake-ups */
 	(void)!write(w->fd, &one, sizeof(one));
 }
 

@@ -399,6 +399,16 @@ read_some(struct io *io, size_t at, struct read_end *end)
 	}
 }
 
+/*
+ * Whether another read is worth its system call. When OpenSSL holds nothing and the last
+ * record was not a full one, the sender had no more for now; the poll tells if he had.
+ */
+static bool
+may_have_more(const struct io *io, ssize_t got)
+{
+	return io->ssl != NULL && (got >= SSL3_RT_MAX_PLAIN_LENGTH || SSL_has_pending(io->ssl));
+}
+
 /* Shows bytes to the owner and keeps what it leaves. */
 static void
 offer(struct io *io, const uint8_t *p, size_t n)
@@ -432,6 +442,7 @@ io_do_read(struct io *io)
 	for (int round = 0; round < 4; round++) {
 		size_t n = 0;
 		ssize_t got = 0;
+		bool more;
 		struct read_end end = {IO_EOF, NULL};
 
 		if (io->paused)
@@ -440,7 +451,8 @@ io_do_read(struct io *io)
 			got = read_some(io, n, &end);
 			if (got > 0)
 				n += (size_t)got;
-		} while (got > 0 && io->ssl != NULL && n < READ_SIZE);
+			more = got > 0 && may_have_more(io, got);
+		} while (more && n < READ_SIZE);
 		if (n > 0 && io->state == IO_ST_OPEN)
 			offer(io, shared, n);
 		if (got == -1 && !io_is_over(io)) {
@@ -455,7 +467,7 @@ io_do_read(struct io *io)
 			return;
 		if (io->state != IO_ST_OPEN && io->state != IO_ST_FINISHING)
 			return;
-		if (io->ssl == NULL && n < READ_SIZE)
+		if (!more && n < READ_SIZE)
 			return; /* the next read would most likely be EAGAIN */
 	}
 	/* OpenSSL may hold bytes that no descriptor event will tell of */

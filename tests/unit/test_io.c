@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Streams: in clear and with TLS, pieces and bulk, pauses, deadlines and ends. Both
- * ends run in one loop over a socketpair.
+ * ends run in one loop over a socketpair. And the wake-up of a loop by a thread.
  */
 #include "base/ev.h"
 #include "base/io.h"
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -299,6 +300,59 @@ keys_must_fit(void **state)
 	free(key2);
 }
 
+#define WAKES 200u
+
+static struct ev_wake *wake;
+static unsigned n_woken;
+
+static void *
+fire(void *arg)
+{
+	(void)arg;
+	ev_wake_fire(wake);
+	return NULL;
+}
+
+static void
+on_wake(void *arg)
+{
+	(void)arg;
+	n_woken++;
+	ev_stop();
+}
+
+/* Nobody reads the count: each time that somebody fires must wake the loop all the same. */
+static void
+each_fire_wakes_the_loop(void **state)
+{
+	struct ev_timer late = {0};
+	pthread_t t;
+
+	(void)state;
+	n_woken = 0;
+	assert_int_equal(ev_init(), 0);
+	wake = ev_wake_new(on_wake, NULL);
+	for (unsigned i = 1; i <= WAKES; i++) {
+		ev_timer_set(&late, 20000, stop_loop, NULL);
+		assert_int_equal(pthread_create(&t, NULL, fire, NULL), 0);
+		ev_again();
+		assert_int_equal(n_woken, i);
+		pthread_join(t, NULL);
+	}
+	/* what is over wakes nobody, and several at once do at least once */
+	ev_timer_set(&late, 30, stop_loop, NULL);
+	ev_again();
+	assert_int_equal(n_woken, WAKES);
+	ev_wake_fire(wake);
+	ev_wake_fire(wake);
+	ev_timer_set(&late, 20000, stop_loop, NULL);
+	ev_again();
+	assert_int_equal(n_woken, WAKES + 1);
+	ev_timer_clear(&late);
+	ev_wake_free(wake);
+	ev_done();
+}
+
 int
 main(void)
 {
@@ -309,6 +363,7 @@ main(void)
 	    cmocka_unit_test(tls_carries_words_and_bulk),
 	    cmocka_unit_test(a_stranger_is_not_verified),
 	    cmocka_unit_test(keys_must_fit),
+	    cmocka_unit_test(each_fire_wakes_the_loop),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
