@@ -133,18 +133,6 @@ no_answer(void *arg)
 	g->fn(AUTH_GUARD_NOT_NOW, g->arg);
 }
 
-/* One user has one count, whichever name of his domain was typed (S57). */
-static void
-take_user(struct auth_guard *g, const struct conf *c, const char *user)
-{
-	char lower[sizeof(g->user)];
-
-	(void)str_copy(lower, sizeof(lower), user);
-	str_lower(lower);
-	if (conf_alias_address(c, lower, g->user, sizeof(g->user)) == -1)
-		(void)str_copy(g->user, sizeof(g->user), lower);
-}
-
 void
 auth_guard_ask(struct auth_guard *g, const struct conf *c, const struct net_addr *client,
     const char *user, const struct span *password, void (*fn)(enum auth_guard_answer, void *arg),
@@ -160,7 +148,7 @@ auth_guard_ask(struct auth_guard *g, const struct conf *c, const struct net_addr
 		return;
 	}
 	g->client = *client;
-	take_user(g, c, user);
+	conf_user_key(c, span_of(user), g->user);
 	g->guess = guess_of(g->user, password);
 	g->fn = fn;
 	g->arg = arg;

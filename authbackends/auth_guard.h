@@ -9,7 +9,6 @@
 #include "conf/conf.h"
 #include "ipc/ipc.h"
 #include "ipc/ipc_guard.h"
-#include "mail/addr.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,7 +38,7 @@ struct auth_guard {
 	bool asked;    /* waits for an answer */
 	bool sent;     /* the ledger has the question, or will read it */
 	struct net_addr client;
-	char user[ADDR_TEXT];
+	char user[CONF_USER_KEY];
 	uint64_t guess;
 };
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * SASLprep by libidn's stringprep (RFC 4013, RFC 3454). Used by auth, in the loop,
- * and by submitctl. ASCII never reaches the library.
+ * by ledger and by submitctl. ASCII never reaches the library.
  */
 #include "base/saslprep.h"
 
+#include "base/list.h"
 #include "base/str.h"
 
 #include <stringprep.h>
@@ -64,4 +65,33 @@ saslprep_secret(struct secret *s, size_t max)
 	}
 	explicit_bzero(work, sizeof(work));
 	return result;
+}
+
+/* nameprep (RFC 3491) without its refusals: what is only compared may be anything. */
+static int
+fold(char text[WORK])
+{
+	Stringprep_profile steps[8] = {{0}};
+	size_t n = 0;
+
+	for (const Stringprep_profile *p = stringprep_nameprep; p->operation != 0; p++)
+		if ((p->operation == STRINGPREP_MAP_TABLE || p->operation == STRINGPREP_NFKC) &&
+		    n < ARRAY_LEN(steps) - 1)
+			steps[n++] = *p;
+	return stringprep(text, WORK, 0, steps) == STRINGPREP_OK ? 0 : -1;
+}
+
+int
+saslprep_fold(struct span s, char *out, size_t size)
+{
+	char work[WORK];
+
+	if (s.n >= WORK || memchr(s.p == NULL ? "" : s.p, '\0', s.n) != NULL || !utf8_valid(s))
+		return -1;
+	(void)str_copy_span(work, sizeof(work), s);
+	if (str_is_ascii(s))
+		str_lower(work);
+	else if (fold(work) == -1)
+		return -1;
+	return str_copy(out, size, work);
 }

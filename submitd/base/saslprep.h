@@ -19,4 +19,12 @@ int saslprep_text(char *text, size_t size);
 /* At most max octets. -1 as above. */
 int saslprep_secret(struct secret *, size_t max);
 
+/*
+ * The form in which two spellings of a name are compared: lower case by Unicode's case
+ * folding, NFKC, without what is not seen (RFC 3454, B.1 and B.2). Refuses no code points.
+ * Only for comparing, never to be shown or looked up. -1: not UTF-8, has a NUL, or too long
+ * for size (which counts the NUL); out is then as before.
+ */
+int saslprep_fold(struct span, char *out, size_t size);
+
 #endif

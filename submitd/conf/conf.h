@@ -251,6 +251,14 @@ const struct conf_ou *conf_ou_find(const struct conf *, const char *title);
 const struct conf_user *conf_user_find(const struct conf *, const char *address);
 /* The same mailbox in the parent's domain, where its domain is an alias; else -1. */
 int conf_alias_address(const struct conf *, const char *address, char *out, size_t size);
+/*
+ * The form of a user's name under which he is counted (A7): the same for all spellings that
+ * differ in case, Unicode's form, blanks, the final dot or the kind of labels of the domain, and
+ * for an alias of the domain (S57). What is too long or has a NUL is cut, what is no UTF-8 is lower
+ * case only.
+ */
+#define CONF_USER_KEY 800
+void conf_user_key(const struct conf *, struct span name, char out[CONF_USER_KEY]);
 const struct conf_backend *conf_backend_find(const struct conf *, const char *title);
 /* The OU that owns a domain (by ou.domains, a domain block's ou, or its alias parent's). */
 const struct conf_ou *conf_ou_of_domain(const struct conf *, const char *ascii_domain);

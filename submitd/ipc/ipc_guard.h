@@ -19,7 +19,7 @@ enum guard_outcome {
 	GUARD_OUTCOME__MAX
 };
 
-/* Octets of a user's name in these messages. */
-#define GUARD_USER_MAX 700u
+/* Octets of a user's name in these messages: below CONF_USER_KEY. */
+#define GUARD_USER_MAX 799u
 
 #endif

@@ -199,24 +199,16 @@ pending_done(struct guard_row *r, uint64_t guess)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
-/* Blanks do not count: a directory may take a name with some more for the same one. */
 static void
 user_hash(const struct guard *g, struct span user, uint8_t out[16])
 {
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
-	char *lower = span_dup(user);
-	size_t n = 0;
 
-	str_lower(lower);
-	for (size_t i = 0; i < user.n; i++)
-		if (lower[i] != ' ')
-			lower[n++] = lower[i];
-	if (HMAC(EVP_sha256(), g->secret, sizeof(g->secret), (const unsigned char *)lower, n, mac,
-		&len) == NULL)
+	if (HMAC(EVP_sha256(), g->secret, sizeof(g->secret),
+		(const unsigned char *)(user.n == 0 ? "" : user.p), user.n, mac, &len) == NULL)
 		memset(mac, 0, sizeof(mac));
 	memcpy(out, mac, 16);
-	free(lower);
 }
 
 static void

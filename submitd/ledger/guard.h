@@ -98,7 +98,7 @@ void guard_set_options(struct guard *, const struct guard_options *);
 void guard_on_lock(struct guard *, void (*fn)(const struct guard_row *, bool locked));
 const struct guard_stats *guard_stats(const struct guard *);
 
-/* One attempt. guess: a keyed hash of name and password. */
+/* One attempt. user: as conf_user_key() makes it; guess: a keyed hash of it and the password. */
 struct guard_query {
 	struct guard_key key[GUARD_KIND__MAX];
 	uint64_t guess;
@@ -131,8 +131,9 @@ bool guard_row_is_locked(const struct guard_row *, int64_t now);
 /* Latest change first, kind after kind. Ends when fn says false. */
 void guard_each(struct guard *, bool (*fn)(const struct guard_row *, void *arg), void *arg);
 /* Forgets failures and lock-outs of an address ("192.0.2.1"), a network ("192.0.2.0/24") or a
- * name; all of them with NULL. Known pairs stay known. Gives how many keys had any. */
-size_t guard_forget(struct guard *, int64_t now, const char *key);
+ * name, of which user is the form as conf_user_key() makes it; all of them with NULL. Known pairs
+ * stay known. Gives how many keys had any. */
+size_t guard_forget(struct guard *, int64_t now, const char *key, struct span user);
 
 /* ---- for the file ---- */
 struct guard_saved_window {

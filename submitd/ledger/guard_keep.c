@@ -200,7 +200,7 @@ forget_user(
 }
 
 size_t
-guard_forget(struct guard *g, int64_t now, const char *key)
+guard_forget(struct guard *g, int64_t now, const char *key, struct span user)
 {
 	struct guard_query q;
 	struct net_addr addr;
@@ -221,7 +221,7 @@ guard_forget(struct guard *g, int64_t now, const char *key)
 		return forget_row(g, now, guard_row_find(g, &q.key[GUARD_NETWORK]));
 	}
 	memset(&addr, 0, sizeof(addr));
-	guard_query_make(g, &q, &addr, span_of(key), 0);
+	guard_query_make(g, &q, &addr, user, 0);
 	n = forget_user(g, now, GUARD_USER, q.key[GUARD_USER].user, key);
 	return n + forget_user(g, now, GUARD_PAIR, q.key[GUARD_USER].user, key);
 }

@@ -35,6 +35,7 @@ struct held {
 	bool waiting;
 };
 
+static const struct conf *conf; /* in force */
 static struct guard *guard;
 static struct guard_store *store;
 static LIST_HEAD(, held) held[BUCKETS];
@@ -278,6 +279,7 @@ ledger_guard_start(const struct conf *c, char *err, size_t errsize)
 	bool damaged;
 	char why[400] = "";
 
+	conf = c;
 	store = guard_store_open(c->server->state, &damaged, why, sizeof(why));
 	if (store == NULL) {
 		(void)str_printf(err, errsize, "server: state = \"%s\": %s", c->server->state, why);
@@ -301,6 +303,7 @@ ledger_guard_reload(const struct conf *c)
 {
 	struct guard_options o;
 
+	conf = c;
 	guard_options_from(&o, c->auth_guard);
 	guard_set_options(guard, &o);
 }
@@ -326,6 +329,12 @@ struct guard *
 ledger_guard(void)
 {
 	return guard;
+}
+
+const struct conf *
+ledger_guard_conf(void)
+{
+	return conf;
 }
 
 void

@@ -25,7 +25,9 @@ void ledger_guard_stats(struct buf *);
 bool ledger_guard_ctl(struct ipc_peer *, uint64_t request, const char *cmd, json_t *,
     struct buf *last, uint8_t *status);
 
-struct guard *ledger_guard(void); /* for ledger_guard_ctl.c */
+/* For ledger_guard_ctl.c. */
+struct guard *ledger_guard(void);
+const struct conf *ledger_guard_conf(void);
 
 int ledger_guard_on_ask(struct ipc_peer *, struct ipc_in *);
 int ledger_guard_on_note(struct ipc_peer *, struct ipc_in *);

@@ -99,6 +99,7 @@ static void
 clear(json_t *req, struct buf *last, uint8_t *status)
 {
 	const char *key = NULL;
+	char user[CONF_USER_KEY] = "";
 	int all = 0;
 	size_t n;
 
@@ -108,7 +109,9 @@ clear(json_t *req, struct buf *last, uint8_t *status)
 		buf_add_str(last, "{\"error\":\"account.clear needs either key or all\"}");
 		return;
 	}
-	n = guard_forget(ledger_guard(), ev_wall_ms(), all != 0 ? NULL : key);
+	if (key != NULL)
+		conf_user_key(ledger_guard_conf(), span_of(key), user);
+	n = guard_forget(ledger_guard(), ev_wall_ms(), all != 0 ? NULL : key, span_of(user));
 	if (n == 0 && all == 0) {
 		*status = 1;
 		buf_add_str(last, "{\"error\":\"nothing is counted under that key; see submitctl "

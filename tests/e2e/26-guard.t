@@ -7,84 +7,18 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 import concurrent.futures
-import contextlib
 import shutil
 import signal
 import subprocess
 import time
 
-import smtpc
-from daemon import USER, Service, free_port, patience
+from daemon import USER, patience
+from guarded import (BOB, GUARD, LOCKED, RIGHT, WRONG, asked, connect, counted, guess, ledger,
+                     login, service, written)
 from tap import equal, ok, run, skip, test, wait_for
 
-BOB = "bob@example.com"
-GUARD = ('auth_guard { per_address = {"5/10m"}  per_network = {"12/10m"}  per_user = {"8/10m"}\n'
-         '  lockout = "10m"  fail_delay = "20ms"  tarpit = "50ms"  exempt = {"127.9.0.0/16"} }')
 FAST = ('auth_guard { per_address = {"3/1m"}  per_network = {}  per_user = {}  lockout = "3s"\n'
         '  fail_delay = "20ms"  tarpit = "0ms" }')
-PROXIED = ('listener "proxied" { like = "submissions"  bind = {"127.0.0.1:@PROXIED@"}\n'
-           '  proxy = {"127.0.0.1"}  xclient = {"192.0.2.200"}  tls = starttls  auth = on }')
-RULED = ('ou "staff" { domains = {"example.com"}  match_from = true\n'
-         '  auth_user_mode = deny  auth_user_filter = {"denied@*"} }\n'
-         'ou "other" { domains = {"other.example"} }')
-LOCKED = (454, "4.7.0")
-RIGHT = (235, "2.7.0")
-WRONG = (535, "5.7.8")
-
-
-@contextlib.contextmanager
-def service(guard=GUARD, **options):
-    port = free_port()
-    blocks = {"auth_guard": guard, "proxied": PROXIED.replace("@PROXIED@", str(port)), "ou": RULED,
-              "limit": 'limit "normal" { max_errors = 1000  max_auth_failures = 100 }'}
-    with Service(blocks=blocks, **options) as s:
-        s.proxied = port
-        yield s
-
-
-def connect(s, source=None, proxy=None):
-    """A client after EHLO; source: a local address, proxy: one in a PROXY header."""
-    if proxy is None:
-        c = smtpc.Client(s.port465, tls=True, source=source)
-    else:
-        kind, here = ("TCP6", "::1") if ":" in proxy else ("TCP4", "127.0.0.1")
-        c = smtpc.Client(s.proxied, first=f"PROXY {kind} {proxy} {here} 4711 25\r\n".encode())
-    c.ehlo()
-    return c
-
-
-def login(s, user=USER, password=None, source=None, proxy=None):
-    """Code and enhanced code of one attempt, with the right password when none is given."""
-    with connect(s, source, proxy) as c:
-        code, text = c.auth(user, password or s.password(user))
-        return code, text.split(" ")[0]
-
-
-_guesses = iter(range(1 << 30))
-
-
-def guess(s, n, user=USER, **where):
-    """So many different wrong passwords, which all must get 535."""
-    equal([login(s, user, f"guess{next(_guesses)}", **where) for _ in range(n)], [WRONG] * n)
-
-
-def counted(s, kind=None, key=None):
-    return [r for r in s.ctl_rows("account", "list")
-            if kind in (None, r["kind"]) and key in (None, r["key"])]
-
-
-def asked(s):
-    """How many attempts have reached the backends."""
-    rows = s.ctl_rows("stats")
-    return sum(b["asked"] for r in rows if r["role"] == "auth" for b in r["backends"])
-
-
-def ledger(s, key):
-    return next(r for r in s.ctl_rows("stats") if r["role"] == "ledger")["guard"][key]
-
-
-def written(s):
-    wait_for(lambda: not ledger(s, "unwritten"), "the counts to be written", patience(20))
 
 
 @test("A7 P3: the limit of an address locks it out with 454, and no backend is asked")

@@ -54,7 +54,7 @@ test_store(void **state)
 	(void)try("203.0.113.6", "tmp@x", 1, GUARD_FAILURE);
 	assert_int_equal(guard_store_flush(s, g), 0);
 	assert_false(guard_is_dirty(g));
-	assert_int_equal(guard_forget(g, now, "203.0.113.6"), 1);
+	assert_int_equal(guard_forget(g, now, "203.0.113.6", span_of("")), 1);
 	assert_int_equal(guard_store_flush(s, g), 0);
 	(void)str_printf(path, sizeof(path), "%s/%s", dir, GUARD_STORE_FILE);
 	assert_int_equal(stat(path, &st), 0);

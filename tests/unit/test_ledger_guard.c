@@ -191,6 +191,9 @@ test_operator(void **state)
 	    {"{\"cmd\":\"account.clear\",\"key\":\"192.0.2.77\"}", 1},
 	    {"{\"cmd\":\"account.clear\",\"key\":\"192.0.2.1\"}", 0},
 	    {"{\"cmd\":\"account.clear\",\"key\":\"192.0.2.1\"}", 1},
+	    /* a name in any spelling */
+	    {"{\"cmd\":\"account.clear\",\"key\":\"\u00c4nn@EXAMPLE.com.\"}", 1},
+	    {"{\"cmd\":\"account.clear\",\"key\":\"\uff21nn@EXAMPLE.com.\"}", 0},
 	    {"{\"cmd\":\"account.clear\",\"all\":true}", 0},
 	    {"{\"cmd\":\"account.clear\",\"all\":true}", 0},
 	};
@@ -199,7 +202,7 @@ test_operator(void **state)
 	json_t *j = json_object();
 
 	(void)state;
-	fail_times("192.0.2.1", "ann@x", 5);
+	fail_times("192.0.2.1", "ann@example.com", 5);
 	turn_until(stat("locked_now") == 1);
 	assert_false(ledger_guard_ctl(NULL, 1, "account.other", j, &last, &status));
 	json_decref(j);

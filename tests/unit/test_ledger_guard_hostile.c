@@ -5,71 +5,60 @@
  */
 #include "ledger_guard_test.h"
 
-/* No auth of ours says such things: that one is cut off, the other one notices nothing. */
+#define N_BAD 11u
+static char wide[IPC_FRAME_MAX]; /* more than any field may have */
+
+/* One of the things that no auth of ours says. */
+static void
+say_bad(struct auth *a, unsigned which)
+{
+	struct ipc_guard_ask q = {
+	    .call = 7, .client = ip("192.0.2.1"), .user = {wide, GUARD_USER_MAX}};
+	struct ipc_guard_note n = {.call = 8,
+	    .client = ip("192.0.2.1"),
+	    .user = {wide, GUARD_USER_MAX},
+	    .shown = {wide, GUARD_USER_MAX}};
+	struct buf b = BUF_INIT;
+
+	q.user.n += which == 0;
+	n.user.n += which == 1;
+	n.shown.n += which == 2;
+	n.outcome = which == 3 ? GUARD_OUTCOME__MAX : GUARD_FAILURE;
+	if (which == 1 || which == 2 || which == 3) {
+		send_note(a, &n);
+	} else if (which == 0 || which == 6) { /* 6: the same number twice */
+		send_ask(a, &q);
+		if (which == 6)
+			send_ask(a, &q);
+	} else if (which == 4 || which == 5) { /* cut short; something behind */
+		ipc_encode_guard_ask(&b, &q);
+		if (which == 4)
+			buf_truncate(&b, buf_len(&b) - 1);
+		else
+			buf_add_byte(&b, 0);
+		send_frame(a, IPC_GUARD_ASK, &b);
+	} else if (which == 7) { /* an answer, which is ours to give */
+		ipc_encode_guard_res(&b, &(struct ipc_guard_res){.call = 7});
+		send_frame(a, IPC_GUARD_RES, &b);
+	} else if (which == 8) {
+		send_frame(a, IPC__MAX, &b);
+	} else { /* larger than any frame; rubbish */
+		buf_add(&b, wide, which == 9 ? sizeof(wide) : 300);
+		send_frame(a, IPC_GUARD_ASK, &b);
+	}
+	buf_clear(&b);
+}
+
+/* Who says such things is cut off; the other one notices nothing. */
 static void
 test_hostile(void **state)
 {
-	static char wide[IPC_FRAME_MAX];
-	struct ipc_guard_ask q = {.call = 7, .client = ip("192.0.2.1"), .user = {wide, 701}};
-	struct ipc_guard_note n = {
-	    .call = 8, .client = ip("192.0.2.1"), .user = {wide, 700}, .shown = {wide, 700}};
-	struct buf b = BUF_INIT;
-
 	(void)state;
 	memset(wide, 'w', sizeof(wide));
-	for (unsigned i = 0; i < 11; i++) {
+	for (unsigned i = 0; i < N_BAD; i++) {
 		uint64_t honest = ask(&auths[1], "198.51.100.1", "ann@x");
 
-		buf_reset(&b);
-		switch (i) {
-		case 0: /* a name that is too long */
-			send_ask(&auths[0], &q);
-			break;
-		case 1:
-			n.shown.n = 701;
-			send_note(&auths[0], &n);
-			break;
-		case 2:
-			n.shown.n = 700;
-			n.user.n = 701;
-			send_note(&auths[0], &n);
-			break;
-		case 3: /* an outcome that is none */
-			n.user.n = 700;
-			n.outcome = GUARD_OUTCOME__MAX;
-			send_note(&auths[0], &n);
-			break;
-		case 4: /* cut short, and with something behind */
-		case 5:
-			q.user.n = 700;
-			ipc_encode_guard_ask(&b, &q);
-			if (i == 4)
-				buf_truncate(&b, buf_len(&b) - 1);
-			else
-				buf_add_byte(&b, 0);
-			send_frame(&auths[0], IPC_GUARD_ASK, &b);
-			break;
-		case 6: /* the same number twice */
-			send_ask(&auths[0], &q);
-			send_ask(&auths[0], &q);
-			break;
-		case 7: /* an answer, which is ours to give */
-			ipc_encode_guard_res(&b, &(struct ipc_guard_res){.call = 7});
-			send_frame(&auths[0], IPC_GUARD_RES, &b);
-			break;
-		case 8:
-			send_frame(&auths[0], IPC__MAX, &b);
-			break;
-		case 9: /* larger than any frame */
-			buf_add(&b, wide, sizeof(wide));
-			send_frame(&auths[0], IPC_GUARD_ASK, &b);
-			break;
-		default: /* a name with all that its length prefix does not cover */
-			buf_put_u64(&b, 7);
-			buf_add(&b, wide, 300);
-			send_frame(&auths[0], IPC_GUARD_ASK, &b);
-			break;
-		}
+		say_bad(&auths[0], i);
 		turn_until(auths[0].down);
 		(void)want_res(&auths[1], honest, GUARD_GO);
 		note(&auths[1], honest, "198.51.100.1", "ann@x", GUARD_NONE);
@@ -77,17 +66,28 @@ test_hostile(void **state)
 		auth_up(&auths[0]);
 		turn_until(stat("under_way") == 0);
 	}
-	buf_clear(&b);
 	assert_int_equal(stat("failures"), 0);
-	/* the longest that is fine, any octets; and numbers are each connection's own */
-	for (size_t i = 0; i < 700; i++)
+}
+
+/* The longest that is fine, of any octets; and numbers are each connection's own. */
+static void
+test_odd(void **state)
+{
+	struct ipc_guard_ask q = {
+	    .call = 7, .client = ip("192.0.2.1"), .user = {wide, GUARD_USER_MAX}};
+	struct ipc_guard_note n = {.call = 7,
+	    .outcome = GUARD_FAILURE,
+	    .client = ip("192.0.2.1"),
+	    .user = {wide, GUARD_USER_MAX},
+	    .shown = {wide, GUARD_USER_MAX}};
+
+	(void)state;
+	for (size_t i = 0; i < GUARD_USER_MAX; i++)
 		wide[i] = (char)i;
 	send_ask(&auths[0], &q);
 	send_ask(&auths[1], &q);
 	(void)want_res(&auths[0], 7, GUARD_GO);
 	(void)want_res(&auths[1], 7, GUARD_GO);
-	n.call = 7;
-	n.outcome = GUARD_FAILURE;
 	send_note(&auths[0], &n);
 	send_note(&auths[1], &n);
 	turn_until(stat("failures") == 2 && stat("under_way") == 0);
@@ -189,6 +189,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    T(test_hostile),
+	    T(test_odd),
 	    T(test_line_bounds),
 	    T(test_not_reading),
 	    T(test_held),
