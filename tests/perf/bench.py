@@ -9,14 +9,16 @@ T1  10 KiB, a connection each          T2  10 KiB, 100 a connection, 50 connecti
 T3  2 KiB, 200 connections             T4  1 MiB, 20 connections
 T2H T2 with delivery held              M   memory of idle, authenticated TLS sessions
 L   time of a login on an idle machine F   syncs before the 250, one message at a time
-A   CPU of a session with AUTH beside the same without, by what AUTH costs
+A   CPU of a session with AUTH beside the same without; the guard's part and the hash apart
 H   logins that do not need it while one backend of four hangs, beside none hanging
 R   what the audit record costs a message, beside the same without
 Y   other sessions while all workers compute yescrypt
 Q   a full queue (--queue N, default 1000000): accept rate, next due, restart, memory
 
 CPU is that of all processes of the server, from a cgroup of its own (v1 or v2), else from
-/proc. Medians of the repetitions. Absolute figures move with the machine: read the ratios.
+/proc. Medians of the repetitions; of A and R, which compare small differences, the medians of
+what was measured in turns, with the quartiles. Absolute figures move with the machine: read
+the ratios.
 """
 import argparse
 import json
