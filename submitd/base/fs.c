@@ -19,10 +19,13 @@
 
 #include <sqlite3.h>
 
+enum call { CALL_OTHER, CALL_WRITE, CALL_SYNC };
+
 #ifdef SUBMITD_FAULTS
 static struct {
-	enum { FAULT_NONE, FAULT_DIE, FAULT_AFTER, FAULT_FAIL } kind;
+	enum { FAULT_NONE, FAULT_DIE, FAULT_AFTER, FAULT_FAIL, FAULT_FULL } kind;
 	unsigned long at;
+	long count; /* of writes that are still to fail */
 	int error;
 	bool sticky_sync; /* a failed sync stays failed */
 } fault;
@@ -49,13 +52,18 @@ fs_fault_init(const char *role)
 		fault.kind = FAULT_FAIL;
 		fault.at = strtoul(spec + 5, &end, 10);
 		fault.error = end != NULL && strcmp(end, ":EIO") == 0 ? EIO : ENOSPC;
+	} else if (strncmp(spec, "full:", 5) == 0) {
+		fault.kind = FAULT_FULL;
+		fault.at = strtoul(spec + 5, &end, 10);
+		fault.count = end != NULL && *end == ':' ? strtol(end + 1, NULL, 10) : 0;
 	}
 }
 
 /* True when this call must fail with errno set. */
 static bool
-fault_before(bool sync)
+fault_before(enum call call)
 {
+	bool sync = call == CALL_SYNC;
 	unsigned long n;
 
 	if (fault.kind == FAULT_NONE)
@@ -67,6 +75,11 @@ fault_before(bool sync)
 		if (sync && fault.error == EIO)
 			fault.sticky_sync = true;
 		errno = fault.error;
+		return true;
+	}
+	if (fault.kind == FAULT_FULL && n >= fault.at && call == CALL_WRITE &&
+	    __atomic_fetch_sub(&fault.count, 1, __ATOMIC_RELAXED) > 0) {
+		errno = ENOSPC;
 		return true;
 	}
 	return false;
@@ -107,7 +120,7 @@ fs_fault_bound(const char *name, uint64_t bound)
 	(void)name;
 	return bound;
 }
-#define fault_before(sync) false
+#define fault_before(call) ((void)(call), false)
 #define fault_after() ((void)0)
 #define sync_is_off() false
 #endif
@@ -115,7 +128,7 @@ fs_fault_bound(const char *name, uint64_t bound)
 int
 fs_openat(int dirfd, const char *name, int flags, mode_t mode)
 {
-	if (fault_before(false))
+	if (fault_before(CALL_OTHER))
 		return -1;
 	int fd = openat(dirfd, name, flags | O_CLOEXEC, mode);
 	fault_after();
@@ -152,7 +165,7 @@ iov_advance(struct iovec **iov, int *n, size_t done)
 int
 fs_pwritev(int fd, struct iovec *iov, int n, off_t off)
 {
-	if (fault_before(false))
+	if (fault_before(CALL_WRITE))
 		return -1;
 	while (n > 0) {
 		ssize_t done = pwritev(fd, iov, n < IOV_MAX ? n : IOV_MAX, off);
@@ -189,7 +202,7 @@ fs_pread(int fd, void *p, size_t n, off_t off)
 {
 	size_t got = 0;
 
-	if (fault_before(false))
+	if (fault_before(CALL_OTHER))
 		return -1;
 	while (got < n) {
 		ssize_t r = pread(fd, (char *)p + got, n - got, off + (off_t)got);
@@ -208,7 +221,7 @@ fs_pread(int fd, void *p, size_t n, off_t off)
 int
 fs_fdatasync(int fd)
 {
-	if (fault_before(true))
+	if (fault_before(CALL_SYNC))
 		return -1;
 	int rc = sync_is_off() ? 0 : fdatasync(fd);
 	fault_after();
@@ -218,7 +231,7 @@ fs_fdatasync(int fd)
 int
 fs_fsync(int fd)
 {
-	if (fault_before(true))
+	if (fault_before(CALL_SYNC))
 		return -1;
 	int rc = sync_is_off() ? 0 : fsync(fd);
 	fault_after();
@@ -228,7 +241,7 @@ fs_fsync(int fd)
 int
 fs_unlinkat(int dirfd, const char *name)
 {
-	if (fault_before(false))
+	if (fault_before(CALL_OTHER))
 		return -1;
 	int rc = unlinkat(dirfd, name, 0);
 	fault_after();
@@ -238,7 +251,7 @@ fs_unlinkat(int dirfd, const char *name)
 int
 fs_renameat(int dirfd, const char *from, const char *to)
 {
-	if (fault_before(false))
+	if (fault_before(CALL_OTHER))
 		return -1;
 	int rc = renameat(dirfd, from, dirfd, to);
 	fault_after();
@@ -248,7 +261,7 @@ fs_renameat(int dirfd, const char *from, const char *to)
 int
 fs_mkdirat(int dirfd, const char *name, mode_t mode)
 {
-	if (fault_before(false))
+	if (fault_before(CALL_OTHER))
 		return -1;
 	int rc = mkdirat(dirfd, name, mode);
 	fault_after();
@@ -258,7 +271,7 @@ fs_mkdirat(int dirfd, const char *name, mode_t mode)
 int
 fs_fallocate(int fd, off_t off, off_t len)
 {
-	if (fault_before(false))
+	if (fault_before(CALL_WRITE))
 		return -1;
 	int rc = posix_fallocate(fd, off, len);
 	fault_after();
@@ -272,7 +285,7 @@ fs_fallocate(int fd, off_t off, off_t len)
 int
 fs_ftruncate(int fd, off_t len)
 {
-	if (fault_before(false))
+	if (fault_before(CALL_OTHER))
 		return -1;
 	int rc = ftruncate(fd, len);
 	fault_after();

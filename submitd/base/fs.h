@@ -18,7 +18,8 @@
  * In builds with -DSUBMITD_FAULTS the environment variable SUBMITD_FS_FAULT says
  * what happens at the N-th call of this process (counted over all functions and
  * SQLite's own calls): "die:N" (SIGKILL before it), "after:N" (SIGKILL after it),
- * "fail:N:ENOSPC", "fail:N:EIO" (that call and, for EIO on a sync, all later syncs).
+ * "fail:N:ENOSPC", "fail:N:EIO" (that call and, for EIO on a sync, all later syncs),
+ * "full:N:COUNT" (from there on so many writes find no room).
  * SUBMITD_FS_FAULT_ROLE limits it to one role.
  */
 int fs_open(const char *path, int flags, mode_t mode);

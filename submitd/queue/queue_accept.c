@@ -203,6 +203,7 @@ accept_prepare(struct qcommit *c, struct qop *op)
 		return -1;
 	if (!a->known && !a->msg->large)
 		op->put = &a->put;
+	op->brings_mail = !a->known;
 	c->sync_big = c->sync_big || (!a->known && a->msg->large);
 	return 0;
 }
@@ -233,6 +234,9 @@ accept_done(struct queue *q, struct qop *op)
 		answer(from, &m->mid, 451, "4.3.0", "The spool lost this message, send it again");
 	} else if (op->no_space) {
 		q->count.refused_full++;
+		queue_space_check(q); /* the next ones need not come this far */
+		if (m->large)
+			(void)queue_body_release_big(q->commit.body, &m->mid);
 		answer(from, &m->mid, 452, "4.3.1",
 		    "Not enough room for this message now, try again later");
 	} else if (a->known) {

@@ -230,6 +230,9 @@ action_apply(struct qcommit *c, struct qop *op)
 {
 	struct qop_action *a = (struct qop_action *)op;
 
+	a->count = a->n_active;
+	a->n_owed = 0;
+	qtouch_clear(&a->touched);
 	for (size_t i = 0; i < a->n_qids; i++)
 		if (act_one(c, a, a->qids[i]) == -1)
 			return -1;
@@ -289,7 +292,7 @@ queue_action_push(struct queue *q, struct qop_action *a)
 
 	for (size_t i = 0; i < a->n_qids; i++) {
 		if (active_later(q, a, a->qids[i]))
-			a->count++;
+			a->n_active++;
 		else
 			a->qids[kept++] = a->qids[i];
 	}

@@ -107,6 +107,25 @@ qcommit_audit_end(struct qcommit *c)
 	return queue_store_add_audit(c->store, &o->row);
 }
 
+void
+qcommit_audit_undo(struct qcommit *c)
+{
+	struct qop *op;
+
+	while ((op = TAILQ_FIRST(&c->audit_made)) != NULL) {
+		struct qop_audit *o = (struct qop_audit *)op;
+
+		TAILQ_REMOVE(&c->audit_made, op, entry);
+		c->audit_n -= o->row.count;
+		c->audit_id--;
+		buf_clear(&o->row.records);
+		free(o);
+	}
+	c->audit_n -= c->audit_count;
+	c->audit_count = 0;
+	buf_reset(&c->audit_records);
+}
+
 int
 qcommit_audit_add(struct qcommit *c, const struct message *m)
 {

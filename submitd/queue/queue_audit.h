@@ -8,6 +8,8 @@
 /* A record for a message of this batch; the rest of them goes into a row. */
 int qcommit_audit_add(struct qcommit *, const struct message *);
 int qcommit_audit_end(struct qcommit *);
+/* The transaction is rolled back: their numbers are free again. */
+void qcommit_audit_undo(struct qcommit *);
 
 /* On the event thread: */
 int queue_audit_start(struct queue *, char *err, size_t errsize);

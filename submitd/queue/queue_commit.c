@@ -2,8 +2,9 @@
 /*
  * The commit thread of process queue: takes everything that is pending, up to a cap,
  * writes the bodies with one sync, then all rows in one transaction, and gives the
- * ops back. While a commit runs the next batch gathers. What fails to be synced or
- * committed is final: nothing is acknowledged any more and the process ends.
+ * ops back. While a commit runs the next batch gathers. Where the disk has no room for
+ * it, new mail is refused, and what became of older mail waits. All else that fails to
+ * be synced or committed is final: nothing is acknowledged any more and the process ends.
  */
 #include "base/fs.h"
 #include "base/log.h"
@@ -36,121 +37,6 @@ queue_push(struct queue *q, struct qop *op)
 	TAILQ_INSERT_TAIL(&q->todo, op, entry);
 	pthread_cond_signal(&q->cond);
 	pthread_mutex_unlock(&q->lock);
-}
-
-/* ---- segments -------------------------------------------------------------------------------- */
-
-/* Where it stands or belongs: sorted by number, nearly always at the end. */
-static size_t
-segment_index(const struct qcommit *c, uint64_t seg)
-{
-	size_t lo = 0, hi = c->n_segs;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (c->segs[mid].seg < seg)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-static struct store_segment *
-segment_get(struct qcommit *c, uint64_t seg)
-{
-	size_t i = segment_index(c, seg);
-
-	if (i < c->n_segs && c->segs[i].seg == seg) {
-		c->seg_dirty[i] = true;
-		return &c->segs[i];
-	}
-	if (c->n_segs == c->cap_segs) {
-		c->cap_segs = c->cap_segs == 0 ? 64 : c->cap_segs * 2;
-		c->segs = xreallocarray(c->segs, c->cap_segs, sizeof(*c->segs));
-		c->seg_dirty = xreallocarray(c->seg_dirty, c->cap_segs, sizeof(*c->seg_dirty));
-	}
-	memmove(&c->segs[i + 1], &c->segs[i], (c->n_segs - i) * sizeof(*c->segs));
-	memmove(&c->seg_dirty[i + 1], &c->seg_dirty[i], (c->n_segs - i) * sizeof(*c->seg_dirty));
-	c->segs[i] = (struct store_segment){.seg = seg};
-	c->seg_dirty[i] = true;
-	c->n_segs++;
-	return &c->segs[i];
-}
-
-void
-qcommit_segment_add(struct qcommit *c, const struct body_ref *ref)
-{
-	struct store_segment *s;
-
-	if (ref->seg == 0)
-		return;
-	s = segment_get(c, ref->seg);
-	s->live++;
-	s->live_bytes += queue_body_size(ref);
-	if (ref->off + queue_body_size(ref) > s->bytes)
-		s->bytes = ref->off + queue_body_size(ref);
-}
-
-void
-qcommit_freed(struct qcommit *c, const struct store_freed *f)
-{
-	struct store_segment *s;
-	uint64_t size = queue_body_size(&f->ref);
-
-	if (!f->message)
-		return;
-	if (f->ref.seg != 0) {
-		s = segment_get(c, f->ref.seg);
-		s->live -= s->live > 0;
-		s->live_bytes -= s->live_bytes < size ? s->live_bytes : size;
-		return;
-	}
-	if (c->n_big_freed == c->cap_big_freed) {
-		c->cap_big_freed = c->cap_big_freed == 0 ? 16 : c->cap_big_freed * 2;
-		c->big_freed = xreallocarray(c->big_freed, c->cap_big_freed, sizeof(*c->big_freed));
-	}
-	c->big_freed[c->n_big_freed++] = f->mid;
-}
-
-/* The changed counters; rows of segments that nobody needs go. */
-static int
-segments_store(struct qcommit *c)
-{
-	for (size_t i = 0; i < c->n_segs; i++) {
-		if (!c->seg_dirty[i])
-			continue;
-		if (c->segs[i].live == 0 && c->segs[i].seg != queue_body_current(c->body)) {
-			if (queue_store_del_segment(c->store, c->segs[i].seg) == -1)
-				return -1;
-			continue; /* stays dirty: unlinked after the commit */
-		}
-		if (queue_store_put_segment(c->store, &c->segs[i]) == -1)
-			return -1;
-		c->seg_dirty[i] = false;
-	}
-	return 0;
-}
-
-/* After the commit: files without rows go. A failed unlink is repaired by the next start. */
-static void
-files_release(struct qcommit *c)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < c->n_segs; i++) {
-		if (c->seg_dirty[i]) {
-			queue_body_reader_drop(c->reader, c->segs[i].seg);
-			(void)queue_body_release(c->body, c->segs[i].seg);
-			continue;
-		}
-		c->segs[kept] = c->segs[i];
-		c->seg_dirty[kept++] = false;
-	}
-	c->n_segs = kept;
-	for (size_t i = 0; i < c->n_big_freed; i++)
-		(void)queue_body_release_big(c->body, &c->big_freed[i]);
-	c->n_big_freed = 0;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -321,8 +207,18 @@ write_bodies(struct qcommit *c, struct qop_list *batch, struct body_put **puts, 
 	return 0;
 }
 
+static void
+give_back(struct queue *q, struct qop_list *batch)
+{
+	pthread_mutex_lock(&q->lock);
+	TAILQ_CONCAT(&q->finished, batch, entry);
+	pthread_mutex_unlock(&q->lock);
+	ev_wake_fire(q->wake);
+}
+
+/* One transaction of all rows; -1: nothing of it happened. */
 static int
-write_rows(struct qcommit *c, struct qop_list *batch)
+write_once(struct qcommit *c, struct qop_list *batch)
 {
 	uint64_t next = __atomic_load_n(&c->q->next_qid, __ATOMIC_RELAXED);
 	struct qop *op;
@@ -344,24 +240,130 @@ write_rows(struct qcommit *c, struct qop_list *batch)
 		if (queue_store_reserve_qid(c->store, c->qid_limit) == -1)
 			return -1;
 	}
-	if (segments_store(c) == -1 || queue_store_commit(c->store) == -1)
+	if (qcommit_segments_store(c) == -1 || queue_store_commit(c->store) == -1)
 		return -1;
 	TAILQ_CONCAT(batch, &c->audit_made, entry); /* safe now: to be handed on */
-	files_release(c);
+	qcommit_files_release(c);
 	if (queue_body_current(c->body) != 0)
 		__atomic_store_n(&c->q->current_seg, queue_body_current(c->body), __ATOMIC_RELAXED);
 	__atomic_store_n(&c->q->wal_pages, queue_store_wal_pages(c->store), __ATOMIC_RELAXED);
 	return 0;
 }
 
-static void
-give_back(struct queue *q, struct qop_list *batch)
+/* ---- a disk without room --------------------------------------------------------------------- */
+
+/* What can be told to try again later without any loss goes back. True: something did. */
+static bool
+refuse_new(struct qcommit *c, struct qop_list *list)
 {
-	pthread_mutex_lock(&q->lock);
-	TAILQ_CONCAT(&q->finished, batch, entry);
-	pthread_mutex_unlock(&q->lock);
-	ev_wake_fire(q->wake);
+	struct qop_list refused = TAILQ_HEAD_INITIALIZER(refused);
+	struct qop *op, *next;
+
+	TAILQ_FOREACH_SAFE (op, list, entry, next) {
+		if (op->put == NULL && !op->brings_mail)
+			continue;
+		op->no_space = true;
+		TAILQ_REMOVE(list, op, entry);
+		TAILQ_INSERT_TAIL(&refused, op, entry);
+	}
+	if (TAILQ_EMPTY(&refused))
+		return false;
+	give_back(c->q, &refused);
+	return true;
 }
+
+/* The same for what has come meanwhile: the front waits for an answer. */
+static int
+refuse_pending(struct qcommit *c)
+{
+	struct qop_list mail = TAILQ_HEAD_INITIALIZER(mail);
+	struct queue *q = c->q;
+	struct qop *op, *next;
+
+	pthread_mutex_lock(&q->lock);
+	TAILQ_FOREACH_SAFE (op, &q->todo, entry, next) {
+		if (op->class != &queue_accept_class)
+			continue;
+		TAILQ_REMOVE(&q->todo, op, entry);
+		TAILQ_INSERT_TAIL(&mail, op, entry);
+	}
+	pthread_mutex_unlock(&q->lock);
+	TAILQ_FOREACH (op, &mail, entry) /* one that is offered again may be in already */
+		if (op->class->prepare(c, op) == -1)
+			return fail(c, op->class->name, queue_store_error(c->store));
+	(void)refuse_new(c, &mail);
+	if (!TAILQ_EMPTY(&mail))
+		give_back(q, &mail);
+	return 0;
+}
+
+/*
+ * What is left of the batch must not be lost, and there is no room for it: after a while it
+ * is tried again. Moving the log into the database lets the log start anew, in the room that
+ * it has. -1: the queue ends instead.
+ */
+static int
+wait_for_room(struct qcommit *c)
+{
+	struct queue *q = c->q;
+	struct timespec until;
+	unsigned left;
+	bool stop;
+	int rc = 0;
+
+	if (queue_store_checkpoint(c->store, &left) == -1)
+		return fail(c, "checkpoint", queue_store_error(c->store));
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec++;
+	do {
+		if (refuse_pending(c) == -1)
+			return -1;
+		pthread_mutex_lock(&q->lock);
+		if (!q->stop)
+			rc = pthread_cond_clockwait(&q->cond, &q->lock, CLOCK_MONOTONIC, &until);
+		stop = q->stop;
+		pthread_mutex_unlock(&q->lock);
+	} while (rc == 0 && !stop);
+	return stop ? fail(c, "ended without room", queue_store_error(c->store)) : 0;
+}
+
+/* As if the transaction had not been tried. */
+static int
+take_back(struct qcommit *c, uint64_t qid_limit)
+{
+	queue_store_rollback(c->store);
+	qcommit_audit_undo(c);
+	c->qid_limit = qid_limit;
+	return qcommit_segments_load(c);
+}
+
+/* The rows of the batch, or of what there is room for. */
+static int
+write_rows(struct qcommit *c, struct qop_list *batch)
+{
+	uint64_t qid_limit = c->qid_limit;
+	bool said = false;
+
+	while (write_once(c, batch) == -1) {
+		if (!queue_store_is_full(c->store))
+			return -1;
+		if (!said)
+			log_note(LOG_LEVEL_ERROR,
+			    "spool: %s: new mail is refused with 452, "
+			    "the state of older mail waits for room",
+			    queue_store_error(c->store));
+		said = true;
+		if (take_back(c, qid_limit) == -1)
+			return -1;
+		if (!refuse_new(c, batch) && wait_for_room(c) == -1)
+			return -1;
+	}
+	if (said)
+		log_note(LOG_LEVEL_INFO, "spool: there was room for the rest");
+	return 0;
+}
+
+/* ---- batches --------------------------------------------------------------------------------- */
 
 static int
 run_batch(struct qcommit *c, struct qop_list *batch)

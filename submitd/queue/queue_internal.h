@@ -153,9 +153,18 @@ struct qcommit {
 	uint64_t audit_src, audit_n, audit_id;
 	struct qop_list audit_made;
 };
+/* queue_segment.c */
 /* Counts a record in or out of its segment. */
 void qcommit_segment_add(struct qcommit *, const struct body_ref *);
 void qcommit_freed(struct qcommit *, const struct store_freed *);
+/* What the rows say: at the start, and after a transaction that was rolled back. */
+int qcommit_segments_load(struct qcommit *);
+/* The changed counters; rows of segments that nobody needs go. */
+int qcommit_segments_store(struct qcommit *);
+/* After the commit: files without rows go. A failed unlink is repaired by the next start. */
+void qcommit_files_release(struct qcommit *);
+
+/* queue_commit.c */
 /* Reads the rows of an envelope again and makes its state follow from them. */
 int qcommit_reeval(
     struct qcommit *, uint64_t qid, const int64_t *next, const uint32_t *attempts, bool *waits);
@@ -259,7 +268,6 @@ struct queue {
 /* queue_result.c */
 void queue_result_free(struct qjob *, struct qop_result *); /* NULL is fine */
 
-/* queue_commit.c */
 int queue_commit_start(struct queue *, char *err, size_t errsize);
 void queue_commit_stop(struct queue *);
 void queue_push(struct queue *, struct qop *);

@@ -61,11 +61,12 @@ typedef void qop_fn(struct queue *, struct qop *);
  * One piece of work. prepare and apply run on the commit thread: prepare before the
  * bodies of the batch are written (it may add one), apply within the transaction,
  * after it (reads only) after the commit. done runs on the event thread and frees it.
+ * apply runs again when the transaction found no room: what it gives it sets anew.
  */
 struct qop_class {
 	const char *name;
 	int (*prepare)(struct qcommit *, struct qop *); /* may be NULL */
-	int (*apply)(struct qcommit *, struct qop *);   /* may be NULL; -1 is final */
+	int (*apply)(struct qcommit *, struct qop *);   /* may be NULL; -1 undoes the batch */
 	int (*after)(struct qcommit *, struct qop *);   /* may be NULL; -1 is final */
 	qop_fn *done;
 };
@@ -73,7 +74,8 @@ struct qop {
 	TAILQ_ENTRY(qop) entry;
 	const struct qop_class *class;
 	size_t bytes;
-	bool no_space;        /* its body could not be written or read now: apply is not called */
+	bool no_space;        /* there is no room for it, or its body cannot be read: not applied */
+	bool brings_mail;     /* set by prepare: it may be refused without any loss */
 	struct body_put *put; /* set by prepare */
 };
 TAILQ_HEAD(qop_list, qop);
@@ -166,7 +168,8 @@ struct qop_action {
 	char *user;   /* who asked; NULL: we did */
 	char *reason; /* for QACTION_HOLD */
 	int64_t now;
-	uint64_t count; /* out */
+	uint64_t n_active; /* of them are being tried: asked back */
+	uint64_t count;    /* out */
 	struct qtouch_list touched;
 	struct qowed *owed;
 	size_t n_owed;

@@ -128,22 +128,6 @@ open_store(struct queue *q, char *err, size_t errsize)
 	return 0;
 }
 
-static int
-load_segment(void *arg, const struct store_segment *s)
-{
-	struct qcommit *c = arg;
-
-	if (c->n_segs == c->cap_segs) {
-		c->cap_segs = c->cap_segs == 0 ? 64 : c->cap_segs * 2;
-		c->segs = xreallocarray(c->segs, c->cap_segs, sizeof(*c->segs));
-		c->seg_dirty = xreallocarray(c->seg_dirty, c->cap_segs, sizeof(*c->seg_dirty));
-	}
-	c->segs[c->n_segs] = *s;
-	/* emptied, but not removed any more: the first commit does it */
-	c->seg_dirty[c->n_segs++] = s->live == 0;
-	return 0;
-}
-
 struct cleaning {
 	struct queue *q;
 	uint64_t last_seg;
@@ -204,8 +188,7 @@ queue_recover(struct queue *q, char *err, size_t errsize)
 	if (c->body == NULL || open_store(q, err, errsize) == -1)
 		return -1;
 	c->reader = queue_body_reader_new(c->body);
-	if (queue_store_ids(c->store, &ids) == -1 ||
-	    queue_store_each_segment(c->store, load_segment, c) == -1) {
+	if (queue_store_ids(c->store, &ids) == -1 || qcommit_segments_load(c) == -1) {
 		(void)str_printf(err, errsize, "%s: %s", q->db_path, queue_store_error(c->store));
 		return -1;
 	}

@@ -77,7 +77,8 @@ report_done(struct queue *q, struct qop *op)
 		q->count.held += o->hold_reason != NULL ? o->n_rcpts : 0;
 		report_log(o);
 	}
-	queue_sched_kick(q, &o->touched, false);
+	if (!op->no_space)
+		queue_sched_kick(q, &o->touched, false);
 	if (r != NULL) {
 		r->running = false;
 		if (op->no_space || r->again) {

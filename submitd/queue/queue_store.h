@@ -60,10 +60,13 @@ void queue_store_free(struct queue_store *);
 const char *queue_store_error(const struct queue_store *);
 int queue_store_begin(struct queue_store *);
 int queue_store_commit(struct queue_store *);
+/* Keeps the error. Fine too where SQLite has rolled back itself. */
 void queue_store_rollback(struct queue_store *);
+/* What failed last within a transaction found no room; rolled back, it may be tried again. */
+bool queue_store_is_full(const struct queue_store *);
 /* Pages in the write-ahead log after the last commit of this connection. */
 unsigned queue_store_wal_pages(const struct queue_store *);
-/* Moves the log into the database; *left: pages that stayed in the log. */
+/* Moves the log into the database; *left: pages that stayed in the log, be it for want of room. */
 int queue_store_checkpoint(struct queue_store *, unsigned *left);
 /* Reading: gives up after ms, or when *stop becomes true; 0 clears it. */
 void queue_store_set_limit(struct queue_store *, int64_t ms, const bool *stop);

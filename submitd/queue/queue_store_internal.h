@@ -123,6 +123,7 @@ struct queue_store {
 	sqlite3 *db;
 	sqlite3_stmt *stmt[ST__MAX];
 	char error[256];
+	bool full; /* the error: no room */
 	unsigned wal_pages;
 	int64_t deadline_ms;
 	const bool *stop;

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "queue/queue_store_internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -65,9 +66,27 @@ queue_outcome_name(enum outcome o)
 	return (unsigned)o < OUTCOME__MAX ? names[o] : "unknown";
 }
 
+/*
+ * The disk, or the share of it that is ours, is used up. A failed sync is not meant: what it
+ * leaves is unknown. SQLite knows a write's ENOSPC as SQLITE_FULL, but not EDQUOT, nor that
+ * its index of the log could not grow.
+ */
+static bool
+is_for_want_of_room(sqlite3 *db)
+{
+	int rc = sqlite3_extended_errcode(db);
+	int saved = sqlite3_system_errno(db);
+
+	if ((rc & 0xff) == SQLITE_FULL)
+		return true;
+	return (rc == SQLITE_IOERR_WRITE || rc == SQLITE_IOERR_SHMSIZE) &&
+	       (saved == ENOSPC || saved == EDQUOT);
+}
+
 int
 store_fail(struct queue_store *s, const char *what)
 {
+	s->full = is_for_want_of_room(s->db);
 	(void)str_printf(s->error, sizeof(s->error), "%s: %s", what, sqlite3_errmsg(s->db));
 	return -1;
 }
@@ -76,6 +95,12 @@ const char *
 queue_store_error(const struct queue_store *s)
 {
 	return s->error;
+}
+
+bool
+queue_store_is_full(const struct queue_store *s)
+{
+	return s->full;
 }
 
 sqlite3_stmt *
@@ -284,6 +309,7 @@ queue_store_begin(struct queue_store *s)
 {
 	sqlite3_stmt *st = store_stmt(s, ST_BEGIN);
 
+	s->full = false;
 	if (s->n_dests >= DEST_CACHE)
 		store_dest_cache_clear(s);
 	return st == NULL ? -1 : store_done(s, st);
@@ -302,11 +328,13 @@ queue_store_rollback(struct queue_store *s)
 {
 	sqlite3_stmt *st = store_stmt(s, ST_ROLLBACK);
 	char kept[sizeof(s->error)];
+	bool full = s->full;
 
 	memcpy(kept, s->error, sizeof(kept));
-	if (st != NULL)
+	if (st != NULL) /* SQLite may have rolled back itself: then there is nothing to do */
 		(void)store_done(s, st);
 	memcpy(s->error, kept, sizeof(kept));
+	s->full = full;
 	store_dest_cache_clear(s);
 }
 
@@ -322,10 +350,12 @@ queue_store_checkpoint(struct queue_store *s, unsigned *left)
 	int in_log = 0, moved = 0;
 	int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
 
-	if (rc != SQLITE_OK && rc != SQLITE_BUSY)
-		return store_fail(s, "checkpoint");
 	*left = in_log > moved ? (unsigned)(in_log - moved) : 0;
-	return 0;
+	if (rc == SQLITE_OK || rc == SQLITE_BUSY)
+		return 0;
+	(void)store_fail(s, "checkpoint");
+	/* without room for the database to grow all stays in the log, as safe as before */
+	return s->full ? 0 : -1;
 }
 
 int

@@ -149,6 +149,9 @@ waiting_apply(struct qcommit *c, struct qop *op)
 	struct status status = {0};
 	int rc;
 
+	x->n_expired = 0;
+	x->n_owed = 0;
+	x->more = false;
 	status_set(&status, V_TEMP, 0, "4.4.1", "%s",
 	    x->reason == NULL ? "The destination could not be reached" : x->reason);
 	rc = expire_page(c, x, &status, rows);

@@ -301,10 +301,28 @@ test_fail(void **state)
 	}
 }
 
+/* No room for a while: mail is refused or waits, but the queue ends only where it starts. */
+static void
+test_full(void **state)
+{
+	unsigned lived = 0;
+
+	(void)state;
+	for (unsigned n = 1; n < 100; n += step()) {
+		int status = run("full:", n, n % 2 == 0 ? ":1" : ":3");
+		lived += WIFSIGNALED(status);
+		assert_true(
+		    WIFSIGNALED(status) ? WTERMSIG(status) == SIGTERM : WEXITSTATUS(status) == 91);
+	}
+	print_message("# lived through %u\n", lived);
+	assert_true(lived > 40 / step());
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_full),
 	    cmocka_unit_test(test_die),
 	    cmocka_unit_test(test_fail),
 	};
