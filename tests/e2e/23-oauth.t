@@ -312,6 +312,15 @@ def msmtp(s):
         s.wait_log(event="auth", mech=mech.upper(), verdict="ok")
 
 
+@test("RFC 7628: nodemailer logs in with a token")
+def nodemailer(s):
+    peers.need("node")
+    r = peers.nodemailer(s.dir + "/ca.pem", USER, "by node XOAUTH2",
+                         f'port: {s.ports["ask"]}, secure: true, auth: {{type: "OAuth2", '
+                         f'user: "{USER}", accessToken: "good-token"}}')
+    equal(r.returncode, 0, r.stderr)
+
+
 @test("RFC 4954 RFC 7628: tokens up to 8 KiB are asked for, longer ones refused")
 def longest(s):
     for n, code in ((8192, 535), (8193, 535), (9100, 535)):

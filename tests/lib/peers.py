@@ -32,6 +32,17 @@ def run(*command, seconds=60, **kw):
                           stdin=None if "input" in kw else subprocess.DEVNULL, **kw)
 
 
+def nodemailer(ca, sender, subject, options):
+    """Sends by nodemailer; options are those of its createTransport(), without host and tls."""
+    script = f"""
+        const mailer = require("nodemailer"), fs = require("fs");
+        mailer.createTransport({{host: "localhost", tls: {{ca: fs.readFileSync("{ca}")}},
+            {options}}}).sendMail({{from: "{sender}", to: "x@remote.example",
+            subject: "{subject}", text: "Hello."}})
+            .then(() => process.exit(0), (e) => {{ console.error(e); process.exit(1); }});"""
+    return run("node", "-e", script, env=dict(os.environ, NODE_PATH="/usr/share/nodejs"))
+
+
 def listening(port, host="127.0.0.1"):
     try:
         with socket.create_connection((host, port), 1):
