@@ -165,17 +165,22 @@ count(const struct auth_session *s)
 		stats.malformed++;
 }
 
-/* Tells the guard what came out: only an explicit no about name and password counts (A7). */
-static void
-session_note(struct auth_session *s)
+/* Only an explicit no about name and password counts (A7). */
+static enum guard_outcome
+outcome_of(const struct auth_session *s)
 {
-	enum guard_outcome outcome = GUARD_NONE;
+	if (s->verdict == V_OK)
+		return GUARD_SUCCESS;
+	if (s->code == 535)
+		return s->by_rule ? GUARD_RULE : GUARD_FAILURE;
+	return GUARD_NONE;
+}
+
+void
+session_note(struct auth_session *s, enum guard_outcome outcome)
+{
 	char shown[AUTH_HIDDEN_TEXT];
 
-	if (s->verdict == V_OK)
-		outcome = GUARD_SUCCESS;
-	else if (s->code == 535)
-		outcome = s->by_rule ? GUARD_RULE : GUARD_FAILURE;
 	if (s->sasl != NULL)
 		auth_guard_note(&s->guard, outcome,
 		    auth_report_shown(s->conf, auth_sasl_login(s->sasl), s->name_known, shown));
@@ -193,7 +198,7 @@ session_end(struct auth_session *s)
 
 	ev_timer_clear(&s->timer);
 	session_report(s);
-	session_note(s);
+	session_note(s, outcome_of(s));
 	count(s);
 	if (s->peer == NULL) {
 		session_free(s);
@@ -394,19 +399,28 @@ auth_session_step(struct ipc_peer *p, const struct ipc_auth_step *m)
 	return 0;
 }
 
+/* Nobody waits for its answer any more. */
+static void
+session_leave(struct auth_session *s)
+{
+	if (s->running) { /* the check ends and is recorded; the front may use the sid again */
+		s->peer = NULL;
+	} else if (s->proven && s->code == 0) { /* a password that was found right leaves a trace */
+		s->peer = NULL;
+		session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP,
+		    "the client proved to have the password and went away");
+	} else {
+		session_free(s);
+	}
+}
+
 int
 auth_session_cancel(struct ipc_peer *p, uint64_t sid)
 {
 	struct auth_session *s = find(p, sid);
 
-	if (s == NULL)
-		return 0; /* our answer and the cancel crossed */
-	if (s->running) {
-		/* The check ends and is recorded; the front may use the sid again. */
-		s->peer = NULL;
-		return 0;
-	}
-	session_free(s);
+	if (s != NULL) /* else our answer and the cancel crossed */
+		session_leave(s);
 	return 0;
 }
 
@@ -419,12 +433,8 @@ auth_session_peer_down(struct ipc_peer *p)
 	for (i = 0; i < BUCKETS; i++)
 		for (s = LIST_FIRST(&buckets[i]); s != NULL; s = next) {
 			next = LIST_NEXT(s, link);
-			if (s->peer != p)
-				continue;
-			if (s->running)
-				s->peer = NULL;
-			else
-				session_free(s);
+			if (s->peer == p)
+				session_leave(s);
 		}
 }
 

@@ -93,8 +93,9 @@ session_principal(struct auth_session *s, const char **why)
 	return V_OK;
 }
 
-static void
-session_accept(struct auth_session *s)
+/* He has proved who he is; whether he may come in as that. False: no, and the exchange is over. */
+static bool
+session_is_welcome(struct auth_session *s)
 {
 	const char *why = "";
 
@@ -104,11 +105,11 @@ session_accept(struct auth_session *s)
 	case V_PERM:
 	case V_NEXT:
 		session_deny(s, why);
-		return;
+		return false;
 	case V_TEMP:
 	case V__MAX:
 		session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, why);
-		return;
+		return false;
 	}
 	/*
 	 * Whom the client did not name, or the backend calls otherwise, is known only now: the
@@ -117,13 +118,19 @@ session_accept(struct auth_session *s)
 	if (!str_eq_nocase(s->principal, s->run.check.address)) {
 		if (rule_refuses(s, s->principal)) {
 			session_refuse_by_rule(s);
-			return;
+			return false;
 		}
 		if (s->run.source != NULL && !auth_setup_serves(s->run.source, s->principal)) {
 			session_deny(s, "the backend is kept for names of other units");
-			return;
+			return false;
 		}
 	}
+	return true;
+}
+
+static void
+session_accept(struct auth_session *s)
+{
 	s->verdict = V_OK;
 	s->code = 235;
 	s->esc = "2.7.0";
@@ -150,7 +157,8 @@ session_on_answer(struct auth_run *r, void *arg)
 	session_note_walk(s);
 	switch (r->verdict) {
 	case V_OK:
-		session_accept(s);
+		if (session_is_welcome(s))
+			session_accept(s);
 		return;
 	case V_PERM:
 	case V_NEXT:
@@ -269,10 +277,31 @@ session_on_guard_proof(enum auth_guard_answer answer, void *arg)
 	outcome = auth_sasl_proof(s->sasl);
 	if (s->scram == V_OK)
 		auth_scram_count(&s->run, outcome == SASL_OUT_CHALLENGE);
+	if (outcome == SASL_OUT_CHALLENGE) {
+		/*
+		 * RFC 5802, 3: the proof decides, what follows is the server's own, which the
+		 * client may take or leave. So all is decided now: whoever stops here holds up
+		 * nobody behind him in the guard, and whoever may not come in is not told that the
+		 * password was right.
+		 */
+		if (s->scram != V_OK) {
+			session_deny(s, s->reason_text);
+			return;
+		}
+		if (!session_is_welcome(s))
+			return;
+		s->proven = true;
+		session_note(s, GUARD_SUCCESS);
+	}
 	session_take(s, outcome);
 }
 
-/* Not before: whoever only asks for a salt guesses nothing, and holds up nobody else. */
+/*
+ * Not before: whoever only asks for salt and iterations, and then cancels or stays silent, has
+ * guessed nothing (RFC 5802, 3: nothing of the password is in the server's first message), they
+ * are made up where a user has none, and no hash is computed for them. So it is no attempt, holds
+ * up nobody, and counts at the front for max_errors only. The proof is what can be wrong.
+ */
 void
 session_ask_proof(struct auth_session *s)
 {
@@ -286,7 +315,7 @@ session_ask_proof(struct auth_session *s)
 void
 session_proven(struct auth_session *s)
 {
-	if (s->scram == V_OK)
+	if (s->proven)
 		session_accept(s);
 	else
 		session_deny(s, s->reason_text);

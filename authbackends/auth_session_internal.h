@@ -30,7 +30,8 @@ struct auth_session {
 	bool running; /* the guard or the chain is asked */
 	bool locked_out, by_rule;
 	enum verdict scram; /* whose keys the client proves to have: V_OK a user's, else nobody's */
-	bool told; /* recorded and refused by a challenge: the client's answer gets the 535 */
+	bool proven; /* SCRAM: it did, and may come in; only the last, empty response is missing */
+	bool told;   /* recorded and refused by a challenge: the client's answer gets the 535 */
 	int64_t asked_ms; /* when the last octets came: a no is counted from here */
 	int64_t reply_ms; /* not to be answered before */
 	struct ev_timer timer;
@@ -52,6 +53,9 @@ void session_end(struct auth_session *);
 void session_refuse(
     struct auth_session *, unsigned code, const char *esc, const char *text, const char *reason);
 void session_deny(struct auth_session *, const char *reason); /* 535 */
+
+/* Tells the guard what came out, once (A7). */
+void session_note(struct auth_session *, enum guard_outcome);
 
 /* Name and password, or token, are there: ends the exchange, now or later. */
 void session_ask(struct auth_session *);

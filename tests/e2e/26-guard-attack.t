@@ -6,10 +6,15 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+import time
 
-from daemon import USER
-from guarded import LOCKED, RIGHT, WRONG, counted, guess, login, service
-from tap import equal, ok, run, test
+import scram
+from daemon import USER, patience
+from guarded import (BOB, LOCKED, RIGHT, WRONG, connect, counted, guess, ledger, login,
+                     service)
+from tap import equal, ok, run, test, wait_for
+
+SARA, PENCIL = "sara@example.com", "correct pencil"
 
 
 @test("A7 S57: no spelling of a name brings further guesses")
@@ -31,6 +36,64 @@ def spellings(_):
         equal(login(s, proxy="203.0.113.1"), LOCKED)
         s.ctl("account", "clear", USER.upper() + ".")
         equal(login(s, proxy="203.0.113.1"), RIGHT)
+
+
+def soon(fn, what):
+    """What fn gives, which must not have waited for its turn behind others."""
+    start = time.monotonic()
+    got = fn()
+    took = time.monotonic() - start
+    ok(took < patience(2), f"{what}: {took:.1f} s")
+    return got
+
+
+@test("A7: exchanges that stop in the middle hold up nobody", seconds=180)
+def stalled(_):
+    with service(users={SARA: scram.keys(PENCIL)}) as s:
+        here = {"proxy": "198.51.100.1"}
+        still = []
+        for i in range(540):                    # twice as many as may be under way of one key
+            c = connect(s, **here)
+            still.append(c)
+            x = scram.Exchange(c, SARA)
+            equal(x.reply[0], 334)
+            if i % 2 == 0:
+                equal(x.prove(PENCIL)[0], 334)  # the right password, and then nothing
+        for _i in range(60):
+            c = connect(s, **here)
+            still.append(c)
+            equal(c.cmd("AUTH LOGIN " + scram.b64(BOB))[0], 334)
+        equal(ledger(s, "under_way"), 0)
+        equal(soon(lambda: login(s, BOB, **here), "another one there"), RIGHT)
+        for there in ({"proxy": "203.0.113.1"}, {"proxy": "2001:db8::1"}):
+            equal(soon(lambda: login(s, SARA, PENCIL, **there), "the same one elsewhere"), RIGHT)
+            with connect(s, **there) as c:
+                equal(soon(lambda: scram.login(c, SARA, PENCIL)[0], "and by SCRAM"), 235)
+        equal(counted(s), [])
+        for c in still:
+            c.close()
+        # who had the password and went away without a login is on record
+        wait_for(lambda: len(s.events(event="auth", login=SARA, verdict="temp")) == 270,
+                 "the records", patience(20))
+
+
+@test("A7: to look at a salt and cancel is no attempt, a wrong proof is one")
+def cancelled(_):
+    with service(users={SARA: scram.keys(PENCIL)}) as s:
+        with connect(s, source="127.50.0.1") as c:
+            for user in [SARA, "nobody@example.com"] * 10:
+                equal(scram.Exchange(c, user).reply[0], 334)
+                equal(c.cmd("*"), (501, "5.7.0 Authentication cancelled"))
+            equal(c.cmd("AUTH LOGIN")[0], 334)
+            equal(c.cmd("*")[0], 501)
+            equal(counted(s), [])
+            for _i in range(5):
+                equal(scram.Exchange(c, SARA).prove("wrong")[0], 535)
+            equal(scram.Exchange(c, SARA).prove(PENCIL)[0], 454, "the right one, locked out")
+        row = counted(s, "user", SARA)[0]
+        equal((row["failures"], counted(s, "address")[0]["failures"]), (5, 5))
+        with connect(s, source="127.51.0.1") as c:
+            equal(scram.login(c, SARA, PENCIL)[0], 235)
 
 
 run()

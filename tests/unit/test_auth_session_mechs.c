@@ -110,11 +110,14 @@ test_tokens(void **state)
 	assert_null(memmem(buf_data(&records), buf_len(&records), "mute", 4));
 	/* told no, and gone without a word */
 	static const struct span bad = {"n,,\1auth=Bearer bad\1\1", 21};
+	uint64_t denied = auth_session_stats()->denied;
+
 	begin("enc", true, "192.0.2.1", "OAUTHBEARER", &bad);
 	wait_answer();
 	assert_int_equal(answer.m.more, 1);
 	assert_int_equal(auth_session_cancel(front, last_sid), 0);
 	assert_int_equal(auth_session_stats()->open, 0);
+	assert_int_equal(auth_session_stats()->denied, denied + 1); /* it was an attempt (A7) */
 	s[n - 1].kind = kind;
 }
 
@@ -247,6 +250,45 @@ test_scram(void **state)
 }
 
 /* S5, S6: an excluded name meets made-up keys; what cannot be found out is a 454 at once. */
+/* A7: to look at a salt is no attempt; a password that was found right leaves a record. */
+static void
+test_scram_leave(void **state)
+{
+	struct auth_session_stats before = *auth_session_stats();
+	size_t old;
+
+	(void)state;
+	read_records();
+	old = buf_len(&records);
+	scram_begin("n,,", "sara");
+	assert_int_equal(auth_session_cancel(front, last_sid), 0);
+	scram_begin("n,,", "nobody");
+	auth_session_peer_down(front);
+	read_records();
+	assert_int_equal(buf_len(&records), old);
+	assert_int_equal(auth_session_stats()->denied, before.denied);
+	for (int i = 0; i < 2; i++) {
+		scram_begin("n,,", "sara");
+		scram_prove("x", "biws");
+		assert_int_equal(answer.m.more, 1);
+		if (i == 0)
+			assert_int_equal(auth_session_cancel(front, last_sid), 0);
+		else
+			auth_session_peer_down(front);
+		assert_int_equal(auth_session_stats()->open, 0);
+		read_records();
+		assert_true(buf_len(&records) > old);
+		old = buf_len(&records);
+		struct ipc_audit_auth r = last_record();
+		assert_int_equal(r.verdict, V_TEMP);
+		assert_true(span_eq(r.login, "sara"));
+		assert_true(
+		    span_eq(r.reason, "the client proved to have the password and went away"));
+	}
+	assert_int_equal(auth_session_stats()->accepted, before.accepted);
+	assert_int_equal(auth_session_stats()->temporary, before.temporary + 2);
+}
+
 static void
 test_scram_filtered(void **state)
 {
@@ -441,6 +483,7 @@ main(void)
 	    cmocka_unit_test(test_tokens),
 	    cmocka_unit_test(test_scram),
 	    cmocka_unit_test(test_scram_fakes),
+	    cmocka_unit_test(test_scram_leave),
 	    cmocka_unit_test(test_scram_filtered),
 	    cmocka_unit_test(test_scram_hostile),
 	    cmocka_unit_test(test_external),
