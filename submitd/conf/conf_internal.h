@@ -251,6 +251,7 @@ void conf_check(struct conf_builder *);           /* conf_check.c */
 void conf_check_listeners(struct conf_builder *); /* conf_check_listener.c */
 void conf_check_certs(struct conf_builder *);     /* conf_check_cert.c */
 void conf_check_backend(struct conf_builder *, const struct conf_backend *);
+void conf_check_transport(struct conf_builder *, const struct conf_transport *);
 void conf_check_flows(struct conf_builder *); /* conf_check_flow.c: chains, backends of units */
 /* conf_check_http.c, conf_check_oauth.c: backends that ask an HTTP server */
 void conf_check_backend_oauth(
