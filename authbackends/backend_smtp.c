@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "base/stream.h"
 #include "base/tls.h"
+#include "base/tls_pin.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -100,7 +101,9 @@ ask_host(struct smtp *b, struct host *h, int64_t until_ms, struct auth_check *c)
 	struct smtp_login l = {.helo = b->helo,
 	    .host = h->conf->host,
 	    .ctx = b->ctx,
-	    .tls = b->ctx != NULL ? SMTP_CLIENT_TLS_MUST : SMTP_CLIENT_TLS_NONE,
+	    .tls = b->ctx == NULL                     ? SMTP_CLIENT_TLS_NONE
+	           : t->tls == TRANSPORT_TLS_IMPLICIT ? SMTP_CLIENT_TLS_IMPLICIT
+	                                              : SMTP_CLIENT_TLS_MUST,
 	    .why = "no time left for it"};
 	enum verdict v = V_TEMP;
 	size_t n;
@@ -219,8 +222,11 @@ smtp_open(const struct conf *conf, const struct conf_backend *block, void **self
 	if (sasl_login_open(text, sizeof(text)) == -1)
 		goto fail;
 	if (block->tls != BACKEND_TLS_NONE) {
-		b->ctx = tls_client_new(
-		    t->ca_file, block->tls == BACKEND_TLS_REQUIRE_VERIFY, text, sizeof(text));
+		bool verify = block->tls == BACKEND_TLS_REQUIRE_VERIFY;
+
+		b->ctx = verify && t->pinned.n > 0
+		             ? tls_pin_new(t->pinned.v, t->pinned.n, text, sizeof(text))
+		             : tls_client_new(t->ca_file, verify, text, sizeof(text));
 		if (b->ctx == NULL)
 			goto fail;
 		/* without verification, too: passwords deserve it */

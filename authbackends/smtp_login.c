@@ -373,7 +373,9 @@ smtp_login_try(struct smtp_login *l, struct auth_check *c)
 		v = give_up(&a, false, a.stream.error);
 	} else {
 		a.stream.deadline_ms = l->deadline_ms;
-		v = converse(&a);
+		v = l->tls == SMTP_CLIENT_TLS_IMPLICIT ? start_tls(&a) : V_OK;
+		if (v == V_OK)
+			v = converse(&a);
 	}
 	say_goodbye(&a);
 	stream_close(&a.stream);

@@ -15,7 +15,7 @@ struct smtp_login {
 	struct net_addr addr;
 	const struct net_addr *source; /* or NULL */
 	SSL_CTX *ctx;                  /* NULL with tls NONE */
-	enum smtp_client_tls tls;      /* NONE or MUST */
+	enum smtp_client_tls tls;      /* NONE, MUST or IMPLICIT */
 	int64_t connect_until_ms;      /* not later than deadline_ms */
 	int64_t deadline_ms;
 	/* out */

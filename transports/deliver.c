@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "base/tls_pin.h"
 #include "proc.h"
 #include "transports/resolver.h"
 
@@ -67,12 +68,14 @@ prepare(const struct conf *conf, char *err, size_t errsize)
 	self.tls = xcallocarray(conf->n_transport + 1, sizeof(*self.tls));
 	for (size_t i = 0; i < conf->n_transport; i++) {
 		const struct conf_transport *t = &conf->transport_blocks[i];
+		bool verify = conf_transport_verifies(t);
 		char why[256];
 
 		if (t->tls == TRANSPORT_TLS_NONE)
 			continue;
-		self.tls[i] = tls_client_new(
-		    t->ca_file, t->tls == TRANSPORT_TLS_REQUIRE_VERIFY, why, sizeof(why));
+		self.tls[i] = verify && t->pinned.n > 0
+		                  ? tls_pin_new(t->pinned.v, t->pinned.n, why, sizeof(why))
+		                  : tls_client_new(t->ca_file, verify, why, sizeof(why));
 		if (self.tls[i] == NULL) {
 			snprintf(err, errsize, "transport \"%s\": %s", t->title, why);
 			return -1;

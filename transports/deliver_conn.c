@@ -42,6 +42,8 @@ tls_mode(const struct deliver_conn *c)
 	case TRANSPORT_TLS_REQUIRE:
 	case TRANSPORT_TLS_REQUIRE_VERIFY:
 		return SMTP_CLIENT_TLS_MUST;
+	case TRANSPORT_TLS_IMPLICIT:
+		return SMTP_CLIENT_TLS_IMPLICIT;
 	case TRANSPORT_TLS_OPPORTUNISTIC:
 		return c->in_clear ? SMTP_CLIENT_TLS_NONE : SMTP_CLIENT_TLS_MAY;
 	default:
@@ -382,7 +384,7 @@ tls_up(struct deliver_conn *c)
 {
 	const struct tls_facts *f = io_tls_facts(c->io);
 
-	if (c->dest->conf->tls == TRANSPORT_TLS_REQUIRE_VERIFY && !f->verified) {
+	if (conf_transport_verifies(c->dest->conf) && !f->verified) {
 		smtp_client_lost(&c->client, "4.7.5", "the server's certificate is not verified");
 		conn_over(c, true);
 		return;
@@ -517,7 +519,10 @@ conn_on_event(void *arg, enum io_event what)
 	switch (what) {
 	case IO_CONNECTED:
 		c->connected = true;
-		set_deadline(c);
+		if (c->client.state == SMTP_CLIENT_TLS)
+			start_tls(c);
+		else
+			set_deadline(c);
 		break;
 	case IO_TLS_UP:
 		tls_up(c);

@@ -299,8 +299,9 @@ tls_failure_text(const SSL *ssl, const char *what, char *out, size_t size)
 
 	tls_error_text(why, sizeof(why));
 	if (verify != X509_V_OK && (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0)
-		snprintf(
-		    out, size, "%s: certificate: %s", what, X509_verify_cert_error_string(verify));
+		snprintf(out, size, "%s: certificate: %s", what,
+		    verify == TLS_V_NOT_PINNED ? "it is none of those that are pinned"
+					       : X509_verify_cert_error_string(verify));
 	else
 		snprintf(out, size, "%s: %s", what, why);
 }

@@ -37,6 +37,9 @@ void tls_server_set_sni(SSL_CTX **ctxs, size_t n);
 int tls_check_pair(
     const char *cert_pem, const char *key_pem, long long *not_after, char *err, size_t errsize);
 
+/* The result of verifying (SSL_get_verify_result()) where tls_pin.h has other certificates. */
+#define TLS_V_NOT_PINNED X509_V_ERR_APPLICATION_VERIFICATION
+
 /* A client's context: verifies against ca_file (NULL: the system's) when asked to. */
 SSL_CTX *tls_client_new(const char *ca_file, bool verify, char *err, size_t errsize);
 

@@ -69,7 +69,7 @@ struct conf_host {
 #define CONF_ENUM_listener_auth "off", "on", "encrypted"
 #define CONF_ENUM_transport_mode "inbound", "outbound"
 #define CONF_ENUM_transport_order "listed", "numeric"
-#define CONF_ENUM_transport_tls "none", "opportunistic", "require", "require_verify"
+#define CONF_ENUM_transport_tls "none", "opportunistic", "require", "require_verify", "implicit"
 #define CONF_ENUM_transport_on_give_up "dsn", "discard"
 
 enum { AUDIT_FULL_TEMPFAIL = 0, AUDIT_FULL_GAP = 1 };
@@ -98,7 +98,8 @@ enum {
 	TRANSPORT_TLS_NONE = 0,
 	TRANSPORT_TLS_OPPORTUNISTIC = 1,
 	TRANSPORT_TLS_REQUIRE = 2,
-	TRANSPORT_TLS_REQUIRE_VERIFY = 3
+	TRANSPORT_TLS_REQUIRE_VERIFY = 3,
+	TRANSPORT_TLS_IMPLICIT = 4, /* and verified */
 };
 enum { GIVE_UP_DSN = 0, GIVE_UP_DISCARD = 1 };
 
@@ -245,6 +246,8 @@ void conf_free(struct conf *); /* NULL is fine */
 
 /* Look-ups, all by exact title or ASCII lower-case domain; NULL when there is none. */
 const struct conf_listener *conf_listener_find(const struct conf *, const char *title);
+/* Deliveries over it are made to a host with the right certificate only. */
+bool conf_transport_verifies(const struct conf_transport *);
 const struct conf_transport *conf_transport_find(const struct conf *, const char *title);
 const struct conf_ou *conf_ou_find(const struct conf *, const char *title);
 /* ASCII case-insensitive; also by the name of a domain_alias (S57: it inherits everything). */

@@ -106,7 +106,31 @@ check_file(struct conf_builder *b, const struct conf_backend *x, const char *lab
 		    label);
 }
 
-/* S42: the transport's hosts, its port, source and authorities; whether TLS is used is ours. */
+/*
+ * S42: the transport's hosts, its port, source and authorities; whether TLS is used is ours, but
+ * not how it begins, nor what the transport says about certificates. False: reported.
+ */
+static bool
+check_smtp_tls(struct conf_builder *b, const struct conf_backend *x, const char *label)
+{
+	static const char *const words[] = {CONF_ENUM_backend_tls};
+	const struct conf_transport *t = x->transport_block;
+	const char *what = NULL;
+
+	if (t == NULL || x->tls == BACKEND_TLS_REQUIRE_VERIFY)
+		return true;
+	if (t->tls == TRANSPORT_TLS_IMPLICIT)
+		what = "has tls = implicit, which is always verified";
+	else if (t->pinned.n > 0)
+		what = "has pinned, which would not be looked at";
+	if (what == NULL)
+		return true;
+	conf_error(b, CONF_WHERE(x, backend, tls), "%s: tls = %s: transport \"%s\" %s; remove tls",
+	    label, words[x->tls], t->title, what);
+	return false;
+}
+
+/* S42 */
 static void
 check_smtp(struct conf_builder *b, const struct conf_backend *x, const char *label)
 {
@@ -123,6 +147,8 @@ check_smtp(struct conf_builder *b, const struct conf_backend *x, const char *lab
 		    "%s: transport \"%s\" has method = lookup-mx; passwords go to hosts that stand "
 		    "in the configuration only, name a transport with method = static",
 		    label, t->title);
+	if (!check_smtp_tls(b, x, label))
+		return;
 	if (x->tls == BACKEND_TLS_NONE && !x->allow_plain)
 		conf_error(b, at_tls,
 		    "%s: tls = none sends passwords in clear; write require_verify, or "

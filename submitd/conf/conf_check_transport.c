@@ -5,6 +5,8 @@
  */
 #include "conf/conf_internal.h"
 
+#include "base/list.h"
+#include "base/str.h"
 #include "mail/addr.h"
 
 #include <string.h>
@@ -43,7 +45,55 @@ check_is_verified(const struct conf *c, const struct conf_transport *x)
 		if (c->backend_blocks[i].transport_block == x &&
 		    c->backend_blocks[i].tls == BACKEND_TLS_REQUIRE_VERIFY)
 			return true;
-	return x->tls == TRANSPORT_TLS_REQUIRE_VERIFY;
+	return conf_transport_verifies(x);
+}
+
+/* Whose certificates are trusted. */
+static void
+check_trust(struct conf_builder *b, const struct conf_transport *x, const char *label)
+{
+	bool verified = check_is_verified(b->conf, x);
+
+	conf_check_absolute(b, CONF_WHERE(x, transport, ca_file), label, "ca_file", x->ca_file);
+	for (size_t i = 0; i < x->pinned.n; i++)
+		conf_check_absolute(
+		    b, CONF_WHERE(x, transport, pinned), label, "pinned", x->pinned.v[i]);
+	if (x->ca_file != NULL && !verified)
+		conf_warn(b, CONF_WHERE(x, transport, ca_file),
+		    "%s: ca_file is used with tls = require_verify or implicit only", label);
+	if (!CONF_GIVEN(x, transport, pinned))
+		return;
+	if (x->pinned.n == 0)
+		conf_error(b, CONF_WHERE(x, transport, pinned),
+		    "%s: pinned is empty; leave it out to trust authorities", label);
+	else if (!verified)
+		conf_error(b, CONF_WHERE(x, transport, pinned),
+		    "%s: pinned does nothing unless certificates are verified; write tls = "
+		    "require_verify or implicit",
+		    label);
+	else if (x->ca_file != NULL)
+		conf_error(b, CONF_WHERE(x, transport, ca_file),
+		    "%s: with pinned nothing but its files is trusted; remove ca_file, or add it "
+		    "to pinned",
+		    label);
+}
+
+/* RFC 8314: TLS from the first octet is what port 465 speaks. */
+static void
+check_implicit(struct conf_builder *b, const struct conf_transport *x, const char *label)
+{
+	if (x->tls != TRANSPORT_TLS_IMPLICIT)
+		return;
+	if (x->is_mx)
+		conf_error(b, CONF_WHERE(x, transport, tls),
+		    "%s: tls = implicit is for method = static; mail exchangers know STARTTLS only",
+		    label);
+	for (size_t i = 0; i < x->n_hosts; i++)
+		if (x->host_list[i].port == 25 || x->host_list[i].port == 587)
+			conf_warn(b, x->hosts.where,
+			    "%s: tls = implicit with port %u of %s: servers speak STARTTLS there, "
+			    "and TLS from the first octet on 465",
+			    label, x->host_list[i].port, x->host_list[i].host);
 }
 
 void
@@ -64,9 +114,7 @@ conf_check_transport(struct conf_builder *b, const struct conf_transport *x)
 	if (x->helo != NULL && addr_domain_ascii(span_of(x->helo), ascii) == -1)
 		conf_error(b, CONF_WHERE(x, transport, helo),
 		    "%s: helo is no host name; write it as in mail.example.com", label);
-	conf_check_absolute(b, CONF_WHERE(x, transport, ca_file), label, "ca_file", x->ca_file);
-	if (x->ca_file != NULL && !check_is_verified(b->conf, x))
-		conf_warn(b, CONF_WHERE(x, transport, ca_file),
-		    "%s: ca_file is used with tls = require_verify only", label);
+	check_implicit(b, x, label);
+	check_trust(b, x, label);
 	check_retry(b, x, label);
 }

@@ -191,12 +191,15 @@ derive_hosts(struct conf_builder *b, struct conf_transport *t)
 {
 	char shown[CONF_SHOWN];
 	size_t i, j;
+	uint16_t port = (uint16_t)t->port;
 
+	if (t->tls == TRANSPORT_TLS_IMPLICIT && !CONF_GIVEN(t, transport, port))
+		port = 465; /* RFC 8314, 3.3 */
 	t->host_list = conf_alloc(b->arena, t->hosts.n, sizeof *t->host_list);
 	for (i = 0; i < t->hosts.n; i++) {
 		struct conf_host *h = &t->host_list[t->n_hosts];
 
-		if (derive_host(b, span_of(t->hosts.v[i]), (uint16_t)t->port, h) == -1) {
+		if (derive_host(b, span_of(t->hosts.v[i]), port, h) == -1) {
 			conf_error(b, t->hosts.where,
 			    "transport \"%s\": hosts: \"%s\" is no host; write "
 			    "\"mail.example.com:25\", "

@@ -12,6 +12,7 @@
 #include "base/scram.h"
 #include "base/str.h"
 #include "base/tls.h"
+#include "base/tls_pin.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -97,14 +98,44 @@ files_check_ca(struct conf_findings *f, struct conf_where where, const char *lab
 }
 
 static void
+files_check_expiry(struct conf_findings *f, struct conf_where where, const char *label,
+    const char *option, const char *path, long long not_after)
+{
+	long long left = not_after - (long long)time(NULL);
+	time_t end = (time_t)not_after;
+	char day[32];
+	struct tm tm;
+
+	if (left > CONF_EXPIRY_WARN_DAYS * 86400LL || gmtime_r(&end, &tm) == NULL)
+		return;
+	(void)strftime(day, sizeof day, "%Y-%m-%d", &tm);
+	conf_findings_add(f, false, where, "%s: %s %s %s on %s; renew it", label, option, path,
+	    left <= 0 ? "expired" : "expires", day);
+}
+
+static void
+files_check_transport(struct conf_findings *f, const struct conf_transport *t)
+{
+	struct conf_where where = CONF_WHERE(t, transport, pinned);
+	char label[CONF_LABEL], err[256] = "";
+	long long not_after = 0;
+
+	conf_label(CONF_BLOCK_transport, t->title, NULL, label);
+	files_check_ca(f, CONF_WHERE(t, transport, ca_file), label, "ca_file", t->ca_file);
+	for (size_t i = 0; i < t->pinned.n; i++)
+		if (tls_pin_check(t->pinned.v[i], &not_after, err, sizeof err) == -1)
+			conf_findings_add(f, true, where, "%s: pinned: %s", label, err);
+		else
+			files_check_expiry(f, where, label, "pinned", t->pinned.v[i], not_after);
+}
+
+static void
 files_check_tls(struct conf_findings *f, const struct conf_tls *t)
 {
 	struct buf cert = BUF_INIT, key = BUF_INIT;
 	struct conf_where at_cert = CONF_WHERE(t, tls, certificate);
-	char label[CONF_LABEL], err[256] = "", day[32];
-	long long not_after = 0, left;
-	time_t end;
-	struct tm tm;
+	char label[CONF_LABEL], err[256] = "";
+	long long not_after = 0;
 
 	conf_label(CONF_BLOCK_tls, t->title, NULL, label);
 	if (files_read(f, at_cert, label, "certificate", t->certificate, PEM_MAX, &cert) == -1)
@@ -118,13 +149,7 @@ files_check_tls(struct conf_findings *f, const struct conf_tls *t)
 		goto out;
 	}
 	files_check_ca(f, CONF_WHERE(t, tls, client_ca), label, "client_ca", t->client_ca);
-	left = not_after - (long long)time(NULL);
-	end = (time_t)not_after;
-	if (left > CONF_EXPIRY_WARN_DAYS * 86400LL || gmtime_r(&end, &tm) == NULL)
-		goto out;
-	(void)strftime(day, sizeof day, "%Y-%m-%d", &tm);
-	conf_findings_add(f, false, at_cert, "%s: certificate %s %s on %s; renew it", label,
-	    t->certificate, left <= 0 ? "expired" : "expires", day);
+	files_check_expiry(f, at_cert, label, "certificate", t->certificate, not_after);
 out:
 	buf_clear(&cert);
 	buf_wipe(&key);
@@ -279,7 +304,6 @@ files_check_backend(struct conf_findings *f, const struct conf_backend *b)
 void
 conf_check_files(const struct conf *c, struct conf_findings *f)
 {
-	char label[CONF_LABEL];
 	size_t i;
 
 	files_check_server(f, c);
@@ -304,10 +328,6 @@ conf_check_files(const struct conf *c, struct conf_findings *f)
 		files_check_ldap(f, &c->ldap_blocks[i]);
 	for (i = 0; i < c->n_user && i < SECRET_FILES_MAX; i++)
 		files_check_user(f, &c->user_blocks[i]);
-	for (i = 0; i < c->n_transport; i++) {
-		const struct conf_transport *t = &c->transport_blocks[i];
-
-		conf_label(CONF_BLOCK_transport, t->title, NULL, label);
-		files_check_ca(f, CONF_WHERE(t, transport, ca_file), label, "ca_file", t->ca_file);
-	}
+	for (i = 0; i < c->n_transport; i++)
+		files_check_transport(f, &c->transport_blocks[i]);
 }

@@ -17,6 +17,12 @@ conf_listener_find(const struct conf *c, const char *title)
 	return conf_map_get(&c->index->titles, CONF_BLOCK_listener, title);
 }
 
+bool
+conf_transport_verifies(const struct conf_transport *t)
+{
+	return t->tls == TRANSPORT_TLS_REQUIRE_VERIFY || t->tls == TRANSPORT_TLS_IMPLICIT;
+}
+
 const struct conf_transport *
 conf_transport_find(const struct conf *c, const char *title)
 {

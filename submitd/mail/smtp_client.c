@@ -61,6 +61,8 @@ smtp_client_init(struct smtp_client *c, const struct smtp_client_options *opt)
 {
 	memset(c, 0, offsetof(struct smtp_client, text));
 	c->opt = *opt;
+	if (opt->tls == SMTP_CLIENT_TLS_IMPLICIT)
+		c->state = SMTP_CLIENT_TLS;
 }
 
 void
@@ -260,8 +262,12 @@ on_starttls_refused(struct smtp_client *c, struct buf *out)
 void
 smtp_client_tls_up(struct smtp_client *c, struct buf *out)
 {
-	/* RFC 3207, 4.2: what was said before is forgotten */
 	c->tls_on = true;
+	if (c->opt.tls == SMTP_CLIENT_TLS_IMPLICIT) {
+		c->state = SMTP_CLIENT_GREETING;
+		return;
+	}
+	/* RFC 3207, 4.2: what was said before is forgotten */
 	c->caps = c->mechs = 0;
 	c->size_max = 0;
 	c->rcpt_max = c->mail_max = 0;

@@ -88,6 +88,7 @@ enum smtp_client_tls {
 	SMTP_CLIENT_TLS_NONE = 0,
 	SMTP_CLIENT_TLS_MAY = 1,
 	SMTP_CLIENT_TLS_MUST = 2,
+	SMTP_CLIENT_TLS_IMPLICIT = 3, /* RFC 8314: begins in state TLS, with the handshake */
 };
 struct smtp_client_options {
 	const char *helo;   /* our name; borrowed */
@@ -129,7 +130,7 @@ void smtp_client_clear(struct smtp_client *);
 enum smtp_client_event smtp_client_feed(
     struct smtp_client *, const uint8_t *, size_t n, size_t *used, struct buf *out);
 
-/* The handshake asked for is done: EHLO again. */
+/* The handshake is done: EHLO again, or the greeting is awaited. */
 void smtp_client_tls_up(struct smtp_client *, struct buf *out);
 
 /*

@@ -4,6 +4,7 @@ AUTH of Postfix.
 
     with Dovecot(dir, {"alice@example.com": "secret"}, cert, key, relay_port) as d:
         d.port            submission with STARTTLS
+    d.implicit_port   the same with TLS from the first octet, with implicit=True
         d.auth_port       for smtpd_sasl_path = inet:127.0.0.1:PORT
         postfix_sasl(d)   what Postfix's main.cf needs
 """
@@ -51,7 +52,8 @@ service submission-login {
     port = @PORT@
   }
   inet_listener submissions {
-    port = 0
+    port = @IMPLICIT@
+    ssl = yes
   }
 }
 service auth {
@@ -76,7 +78,7 @@ service stats {
 
 class Dovecot(Process):
     def __init__(self, directory, users, cert, key, relay_port=None, mechs="plain login",
-                 submission=True):
+                 submission=True, implicit=False):
         need("dovecot")
         need_root("Dovecot")
         try:
@@ -87,6 +89,7 @@ class Dovecot(Process):
             raise Skip("dovecot-submissiond is not installed")
         self.dir = os.path.join(directory, f"dovecot.{free_port()}")
         self.port, self.auth_port = free_port(), free_port()
+        self.implicit_port = free_port() if implicit else 0
         for sub in ("run", "state", "mail"):
             os.makedirs(f"{self.dir}/{sub}")
         os.chown(self.dir + "/mail", 65534, 65534)
@@ -94,6 +97,7 @@ class Dovecot(Process):
         self.text = CONF
         for a, b in (("@D@", self.dir), ("@CERT@", cert), ("@KEY@", key), ("@MECHS@", mechs),
                      ("@PORT@", str(self.port)), ("@AUTH@", str(self.auth_port)),
+                     ("@IMPLICIT@", str(self.implicit_port)),
                      ("@RELAY@", str(relay_port or self.port)),
                      ("@PROTOCOLS@", "submission" if submission else "")):
             self.text = self.text.replace(a, b)
