@@ -29,18 +29,35 @@
 
 static uint8_t key[KEY_BYTES];
 
-/* The same name gives the same hash over restarts: the key is kept beside the record. */
+/* Made where there is none: a file that is there takes no room on a disk that is full. */
+static int
+names_open(const char *path)
+{
+	int fd = fs_open_private(path);
+
+	if (fd != -1 || errno != ENOENT)
+		return fd;
+	random_bytes(key, sizeof(key));
+	return fs_make_file(path, 0600, key, sizeof(key)) == -1 ? -1 : fs_open_private(path);
+}
+
+/*
+ * The same name gives the same hash over restarts: the key is kept beside the record. The
+ * directory may be the ledger's, and who knows the key can try names and the passwords that
+ * stand in their place: a file that somebody put there is not used.
+ */
 static int
 names_key(const char *audit_file, char *err, size_t errsize)
 {
 	char *path = xasprintf("%s.names", audit_file);
 	struct buf b = BUF_INIT;
-	int rc = -1;
+	int rc = -1, fd = names_open(path);
 
-	random_bytes(key, sizeof(key));
-	if (fs_make_file(path, 0600, key, sizeof(key)) == -1 ||
-	    fs_read_file(path, 4096, &b) == -1) {
-		(void)str_printf(err, errsize, "%s: %s", path, strerror(errno));
+	if (fd == -1 || fs_read_fd(fd, 4096, &b) == -1) {
+		(void)str_printf(err, errsize, "%s: %s", path,
+		    errno == EPERM ? "it must be a file of the user that starts submitd, with mode "
+				     "0600 and under one name only; remove it, and it is made anew"
+				   : strerror(errno));
 	} else if (buf_len(&b) != sizeof(key)) {
 		(void)str_printf(err, errsize,
 		    "%s does not hold the %zu octets it was made with: put them back, or remove it",
@@ -49,6 +66,8 @@ names_key(const char *audit_file, char *err, size_t errsize)
 		memcpy(key, buf_data(&b), sizeof(key));
 		rc = 0;
 	}
+	if (fd != -1)
+		fs_close(fd);
 	buf_wipe(&b);
 	free(path);
 	return rc;

@@ -20,7 +20,6 @@
 #include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define PEM_MAX 16384
@@ -124,25 +123,12 @@ write_public(const EVP_PKEY *pkey, const char *path)
 	return rc;
 }
 
-/*
- * A private key is read with root's rights, and its directory may belong to the ledger's
- * user: no link to, and no other name of, a file that is not for it.
- */
-static bool
-may_hold_key(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
-	       (st.st_mode & 077) == 0 && st.st_nlink == 1;
-}
-
 /* NULL with errno; EINVAL: no key in it; EPERM: not a file for a private key. */
 static struct audit_key *
 read_key(const char *path, bool private)
 {
-	int fd =
-	    open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (private ? O_NOFOLLOW : 0));
+	int fd = private ? fs_open_private(path)
+	                 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	char text[PEM_MAX];
 	struct audit_key *k = NULL;
 	ssize_t n;
@@ -150,11 +136,6 @@ read_key(const char *path, bool private)
 
 	if (fd == -1)
 		return NULL;
-	if (private && !may_hold_key(fd)) {
-		close(fd);
-		errno = EPERM;
-		return NULL;
-	}
 	n = read(fd, text, sizeof(text));
 	close(fd);
 	if (n == -1)

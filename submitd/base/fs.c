@@ -28,6 +28,7 @@ static struct {
 	long count; /* of writes that are still to fail */
 	int error;
 	bool sticky_sync; /* a failed sync stays failed */
+	const char *sync_path;
 } fault;
 static unsigned long fault_calls;
 
@@ -48,6 +49,8 @@ fs_fault_init(const char *role)
 	} else if (strncmp(spec, "after:", 6) == 0) {
 		fault.kind = FAULT_AFTER;
 		fault.at = strtoul(spec + 6, &end, 10);
+	} else if (strncmp(spec, "sync:", 5) == 0) {
+		fault.sync_path = spec + 5;
 	} else if (strncmp(spec, "fail:", 5) == 0) {
 		fault.kind = FAULT_FAIL;
 		fault.at = strtoul(spec + 5, &end, 10);
@@ -65,7 +68,12 @@ fault_before(enum call call)
 {
 	bool sync = call == CALL_SYNC;
 	unsigned long n;
+	struct stat st;
 
+	if (sync && fault.sync_path != NULL && stat(fault.sync_path, &st) == 0) {
+		errno = EIO;
+		return true;
+	}
 	if (fault.kind == FAULT_NONE)
 		return false;
 	n = __atomic_add_fetch(&fault_calls, 1, __ATOMIC_RELAXED);
@@ -407,6 +415,22 @@ fs_sync_parent(const char *path)
 	}
 	free(dir);
 	return rc;
+}
+
+int
+fs_open_private(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd == -1)
+		return -1;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+	    (st.st_mode & 077) == 0 && st.st_nlink == 1)
+		return fd;
+	close(fd);
+	errno = EPERM;
+	return -1;
 }
 
 int

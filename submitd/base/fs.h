@@ -19,7 +19,8 @@
  * what happens at the N-th call of this process (counted over all functions and
  * SQLite's own calls): "die:N" (SIGKILL before it), "after:N" (SIGKILL after it),
  * "fail:N:ENOSPC", "fail:N:EIO" (that call and, for EIO on a sync, all later syncs),
- * "full:N:COUNT" (from there on so many writes find no room).
+ * "full:N:COUNT" (from there on so many writes find no room), "sync:PATH" (each sync fails
+ * with EIO while that file is there).
  * SUBMITD_FS_FAULT_ROLE limits it to one role.
  */
 int fs_open(const char *path, int flags, mode_t mode);
@@ -41,6 +42,11 @@ int fs_space(int fd, uint64_t *bytes, uint64_t *inodes, uint64_t *total_bytes);
 /* Whole file up to max bytes; -1 with EFBIG when larger. Appends. */
 int fs_read_file(const char *path, size_t max, struct buf *out);
 int fs_read_fd(int fd, size_t max, struct buf *out);
+/*
+ * For reading, a file that only we may hold a secret in, whoever owns its directory: ours,
+ * regular, 0600 at most, under one name. -1: EPERM, it is not such a one; ELOOP, a link.
+ */
+int fs_open_private(const char *path);
 /* Syncs the directory that the file stands in: after it was made there. */
 int fs_sync_parent(const char *path);
 /* A new file, whole or not there at all; one that is there stays as it is, which is no error. */

@@ -115,6 +115,31 @@ def names(s):
     verify(s)
 
 
+@test("A1: a key for names that somebody else may know is not used")
+def names_key(_):
+    with service() as s:
+        path, away = s.dir + "/audit.log.names", s.dir + "/away"
+
+        def refused():
+            s.start(wait=False)
+            s.expect_exit = s.p.wait(patience(20))
+            ok(s.expect_exit != 0 and path in s.log()[before:], s.log()[before:])
+
+        s.stop()
+        before = len(s.log())
+        os.chmod(path, 0o644)
+        refused()
+        os.chmod(path, 0o600)
+        os.link(path, away)
+        refused()
+        os.unlink(path)
+        os.symlink(away, path)
+        refused()
+        os.unlink(path)                             # without one a new one is made
+        s.start()
+        s.expect_exit = 0
+
+
 @test("A4: changed, removed, moved and cut: found, named; checkpoints that left the machine")
 def tampering(s):
     smtpc.submit(s)
