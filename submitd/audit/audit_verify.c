@@ -376,6 +376,26 @@ check_checkpoint(struct audit_verify *v, const struct audit_line *l)
 	}
 }
 
+/* What is damaged there stands as a problem all the same: who did it nobody can know. */
+static void
+check_sync_failed(struct audit_verify *v, const struct audit_line *l)
+{
+	uint64_t from = 0, upto;
+	char first[24];
+
+	if (!span_eq(l->kind, "sync_failed") || audit_line_u64(l, "upto", &upto) == -1)
+		return;
+	(void)audit_line_u64(l, "from", &from);
+	if (from == 0)
+		(void)str_copy(first, sizeof(first), "some");
+	else
+		(void)str_printf(first, sizeof(first), "%" PRIu64, from);
+	tell(v, AUDIT_NOTE, v->line, l->seq,
+	    "a sync of the disk had failed: records %s to %" PRIu64
+	    " may be damaged by it; what was not acknowledged follows again",
+	    first, upto);
+}
+
 void
 audit_verify_file(struct audit_verify *v, const char *name)
 {
@@ -416,6 +436,7 @@ audit_verify_line(struct audit_verify *v, struct span line, bool whole)
 		v->sum.first_seq = l.seq;
 	if (check_place(v, &l)) {
 		check_checkpoint(v, &l);
+		check_sync_failed(v, &l);
 		outside_look(v, &l);
 		if (span_eq(l.kind, "gap") && audit_line_u64(&l, "lost", &lost) == 0)
 			v->sum.lost += lost;

@@ -34,6 +34,7 @@ static size_t n_records, n_bytes, n_sent_bytes;
 static uint64_t own_src, own_last;
 static uint64_t lost_all, lost_untold;
 static int64_t lost_since_ms;
+static bool closed; /* the ledger said so */
 
 void
 audit_outbox_init(const struct audit_outbox_options *o)
@@ -66,7 +67,7 @@ size_of(const struct entry *e)
 static void
 pump(struct ipc_peer *ledger)
 {
-	while (unsent != NULL && ledger != NULL &&
+	while (unsent != NULL && ledger != NULL && !closed &&
 	       (n_sent_bytes == 0 || n_sent_bytes + size_of(unsent) <= opt.window_bytes)) {
 		if (ipc_peer_backlog(ledger) > IPC_BACKLOG_SOFT ||
 		    ipc_send_body(ledger, unsent->type, buf_span(&unsent->body)) == -1)
@@ -159,11 +160,17 @@ audit_outbox_lost(uint64_t n)
 }
 
 /* Once one is lost all are, until half of the room is free: few gaps instead of many. */
-bool
-audit_outbox_room(size_t octets)
+static bool
+fits(size_t octets)
 {
 	return n_bytes + octets + sizeof(struct entry) <= opt.max_bytes &&
 	       (lost_untold == 0 || n_bytes <= opt.max_bytes / 2);
+}
+
+bool
+audit_outbox_room(size_t octets)
+{
+	return !closed && fits(octets);
 }
 
 int
@@ -171,7 +178,7 @@ audit_outbox_add(
     enum ipc_type type, struct buf *body, uint64_t src, uint64_t first, uint64_t last, uint64_t tag)
 {
 	/* one that no frame holds would stand before all others for ever */
-	if (buf_len(body) > IPC_FRAME_MAX - IPC_HEADER || !audit_outbox_room(buf_len(body))) {
+	if (buf_len(body) > IPC_FRAME_MAX - IPC_HEADER || !fits(buf_len(body))) {
 		buf_clear(body);
 		audit_outbox_lost(last - first + 1);
 		return -1;
@@ -210,16 +217,24 @@ audit_outbox_sent(void)
 void
 audit_outbox_end(void)
 {
-	const struct entry *e;
+	struct ipc_peer *ledger = ipc_role_peer(ROLE_LEDGER, 0);
+	const struct entry *e, *last = NULL;
 	size_t n = 0;
 
 	tell_lost();
 	on_delay(NULL);
-	for (e = unsent; e != NULL; e = TAILQ_NEXT(e, link))
-		n += e->tag == 0; /* the others stand in the spool */
-	if (n > 0)
-		log_note(LOG_LEVEL_ERROR,
-		    "audit: the end came before the ledger took %zu records: they are lost", n);
+	for (e = unsent; e != NULL; e = TAILQ_NEXT(e, link)) {
+		if (e->tag != 0)
+			continue; /* it stands in the spool */
+		n++;
+		last = e;
+	}
+	if (n == 0)
+		return;
+	log_note(LOG_LEVEL_ERROR,
+	    "audit: the end came before the ledger took %zu records: they are lost", n);
+	if (ledger != NULL)
+		(void)ipc_send_body(ledger, last->type, buf_span(&last->body));
 }
 
 void
@@ -233,6 +248,7 @@ audit_outbox_up(struct ipc_peer *ledger)
 {
 	struct entry *e;
 
+	closed = false;
 	TAILQ_FOREACH (e, &entries, link)
 		e->sent = false;
 	n_sent_bytes = 0;
@@ -260,7 +276,7 @@ audit_outbox_on_ack(struct ipc_peer *ledger, struct ipc_in *in)
 	struct entry *e, *next;
 	uint64_t tag = 0;
 
-	if (ipc_decode_audit_ack(in, &m) == -1)
+	if (ipc_decode_audit_ack(in, &m) == -1 || m.state > AUDIT_ACK_AGAIN)
 		return -1;
 	TAILQ_FOREACH_SAFE (e, &entries, link, next) {
 		if (e->src != m.src)
@@ -273,8 +289,13 @@ audit_outbox_on_ack(struct ipc_peer *ledger, struct ipc_in *in)
 	}
 	if (lost_untold > 0 && n_bytes <= opt.max_bytes / 2)
 		tell_lost();
-	pump(ledger);
-	if (tag != 0 && opt.acked != NULL)
+	if (m.state == AUDIT_ACK_CLOSED)
+		closed = true;
+	else if (m.state == AUDIT_ACK_AGAIN)
+		audit_outbox_up(ledger);
+	else
+		pump(ledger);
+	if ((tag != 0 || m.state == AUDIT_ACK_AGAIN) && opt.acked != NULL)
 		opt.acked(tag);
 	return 0;
 }
@@ -286,6 +307,7 @@ audit_outbox_reset(void)
 
 	while ((e = TAILQ_FIRST(&entries)) != NULL)
 		drop(e);
+	closed = false;
 	n_delayed_bytes = 0;
 	own_src = own_last = lost_all = lost_untold = 0;
 }

@@ -15,12 +15,20 @@
  * under way, so the ledger's memory is bounded too. What does not fit any more is
  * counted, and a record of kind "gap" with the count follows in its place.
  */
+enum audit_ack {
+	AUDIT_ACK_TAKEN = 0,
+	AUDIT_ACK_CLOSED = 1, /* none can be written now: keep them, send nothing */
+	AUDIT_ACK_AGAIN = 2,  /* they can be: send all that are not acknowledged again */
+};
 struct audit_outbox_options {
 	size_t max_bytes;    /* kept */
 	size_t window_bytes; /* sent and not acknowledged */
 	/* Not 0: few are sent together after so long; for records that are safe already. */
 	int64_t delay_ms;
-	/* May be NULL: those up to this tag are gone for good, see audit_outbox_add(). */
+	/*
+	 * May be NULL: those up to this tag are gone for good, see audit_outbox_add(); 0: none
+	 * are, but there may be room again.
+	 */
 	void (*acked)(uint64_t tag);
 };
 /* Before the first record; otherwise there is one of 1 MiB. */
@@ -38,11 +46,14 @@ int audit_outbox_add(
 int audit_outbox_note(int64_t time_ms, const char *kind, struct span json);
 /* Counts records that could not even be made. */
 void audit_outbox_lost(uint64_t n);
-/* A message of so many octets would be taken now. */
+/* A message of so many octets would be taken now, and the ledger is not closed. */
 bool audit_outbox_room(size_t octets);
 /* All that is kept is under way: a process may end, the ledger reads what it was sent. */
 bool audit_outbox_sent(void);
-/* The process ends: what can still be sent is, what is lost is told. */
+/*
+ * The process ends: what can still be sent is. The last one goes in any case, so that the
+ * ledger can count those before it that did not.
+ */
 void audit_outbox_end(void);
 
 struct audit_outbox_stats {

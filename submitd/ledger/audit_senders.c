@@ -8,6 +8,7 @@
 #include "base/enc.h"
 #include "base/list.h"
 #include "base/str.h"
+#include "ipc/audit_outbox.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -62,6 +63,42 @@ audit_sender_take(
 	}
 	if (last > s->last)
 		s->last = last;
+	s->expect = s->refused = 0;
+}
+
+void
+audit_sender_heard(struct audit_sender *s, struct ipc_peer *p, bool keeps)
+{
+	if (s->peer != p)
+		s->told_closed = false;
+	s->peer = p;
+	s->keeps = s->keeps || keeps;
+}
+
+static void
+tell(struct audit_sender *s, enum audit_ack state)
+{
+	struct ipc_audit_ack m = {.src = s->src, .n = s->synced, .state = (uint8_t)state};
+
+	if (s->peer != NULL && ipc_send_audit_ack(s->peer, -1, &m) == 0)
+		s->told_closed = state == AUDIT_ACK_CLOSED;
+}
+
+void
+audit_sender_refuse(struct audit_sender *s, uint64_t first, uint64_t last, bool closed)
+{
+	if (s->expect == 0)
+		s->expect = s->last == 0 ? first : s->last + 1;
+	if (last > s->refused)
+		s->refused = last;
+	if (closed && !s->told_closed)
+		tell(s, AUDIT_ACK_CLOSED);
+}
+
+bool
+audit_sender_runs_ahead(const struct audit_sender *s, uint64_t first)
+{
+	return s->expect != 0 && first > s->expect;
 }
 
 void
@@ -121,7 +158,12 @@ audit_senders_recover(const struct audit_line *l)
 	struct span who, all;
 	uint64_t n;
 
-	if (span_eq(l->kind, "begin") && audit_line_get(l, "last", &all) == 0) {
+	bool unsynced = span_eq(l->kind, "sync_failed");
+
+	/* what the disk may not have is not there: it comes again */
+	if (unsynced)
+		audit_senders_reset();
+	if ((unsynced || span_eq(l->kind, "begin")) && audit_line_get(l, "last", &all) == 0) {
 		while (all.p != NULL && all.n > 0) {
 			struct span one = span_cut(&all, ' '), number = one;
 
@@ -153,11 +195,24 @@ audit_senders_members(struct buf *b)
 }
 
 void
-audit_senders_peer_down(const struct ipc_peer *p)
+audit_senders_peer_down(
+    const struct ipc_peer *p, void (*fn)(const struct audit_sender *, uint64_t lost))
 {
-	for (size_t i = 0; i < n_senders; i++)
-		if (senders[i].peer == p)
-			senders[i].peer = NULL;
+	for (size_t i = 0; i < n_senders; i++) {
+		struct audit_sender *s = &senders[i];
+		uint64_t lost = 0;
+
+		if (s->peer != p)
+			continue;
+		s->peer = NULL;
+		if (s->expect != 0 && s->refused >= s->expect && !s->keeps) {
+			lost = s->refused - s->expect + 1;
+			s->last = s->refused;
+		}
+		s->expect = s->refused = 0;
+		if (lost > 0)
+			fn(s, lost);
+	}
 }
 
 void
@@ -188,6 +243,30 @@ audit_senders_synced(void)
 		    ipc_send_audit_ack(s->peer, -1, &m) == 0)
 			s->acked = s->synced;
 	}
+}
+
+void
+audit_senders_unsynced(void)
+{
+	for (size_t i = 0; i < n_senders; i++) {
+		struct audit_sender *s = &senders[i];
+
+		/* of those that are gone only the queue comes again, with what it had not told */
+		if (s->last <= s->synced || (s->peer == NULL && s->role != ROLE_QUEUE))
+			continue;
+		s->expect = s->synced != 0 ? s->synced + 1 : s->last + 1;
+		if (s->last > s->refused)
+			s->refused = s->last;
+		s->last = s->written = s->syncing = s->synced;
+	}
+}
+
+void
+audit_senders_again(void)
+{
+	for (size_t i = 0; i < n_senders; i++)
+		if (senders[i].told_closed || senders[i].expect != 0)
+			tell(&senders[i], AUDIT_ACK_AGAIN);
 }
 
 uint64_t

@@ -8,12 +8,13 @@
 
 #include "base/enc.h"
 #include "base/ev.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "ledger/audit_file.h"
-#include "ledger/audit_record.h"
 #include "ledger/audit_senders.h"
 #include "ledger/audit_syslog.h"
+#include "ledger/ledger_audit_internal.h"
 #include "ledger/ledger_sync.h"
 #include "proc.h"
 
@@ -28,8 +29,6 @@
 #define LOOK_TICKS 10 /* between looks at a path that we may not see ourselves */
 #define SYNC_MS 1000
 #define SYNC_BYTES (4u << 20)
-#define KIND_MAX 40
-#define PENDING_MAX (96u << 20) /* the windows of all honest senders are far below it */
 #define CHECKPOINTS_MAX 16
 
 static struct audit_file audit;
@@ -38,9 +37,9 @@ static char *key_path; /* as it was opened */
 static int64_t checkpoint_ms;
 static struct ev_turn flush_turn;
 static struct ev_timer tick_timer, sync_timer;
-static struct {
-	uint64_t auth, accept, note, doubles, missing, syncs;
-} counts;
+static uint64_t n_syncs;
+static uint64_t synced_seq, syncing_seq; /* last record on disk; 0: not known since the start */
+static unsigned n_sync_failed;           /* in a row */
 static bool asked, rotate_failed, sync_wanted;
 static unsigned ticks;
 static int64_t last_sync_ms, last_checkpoint_ms;
@@ -50,8 +49,8 @@ static size_t syncing_octets;
 static struct audit_checkpoint held[CHECKPOINTS_MAX];
 static size_t n_held, n_held_syncing;
 
-static void
-log_audit(enum log_level level, const char *state, int error)
+void
+ledger_audit_log(enum log_level level, const char *state, int error)
 {
 	struct log_line l;
 
@@ -65,8 +64,8 @@ log_audit(enum log_level level, const char *state, int error)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static void
-add(int64_t time_ms, const char *kind, struct span members)
+void
+ledger_audit_add(int64_t time_ms, const char *kind, struct span members)
 {
 	size_t before = buf_len(&audit.out);
 	struct span line;
@@ -117,27 +116,78 @@ checkpoint(const char *reason)
 	audit_syslog_send(line);
 }
 
-/* A sync that fails is final: what the disk holds is not known any more. */
-static void
-sync_failed(int error)
-{
-	log_audit(LOG_LEVEL_ERROR, "cannot be synced", error);
-	log_flush();
-	_exit(1);
-}
+/* ---- syncing --------------------------------------------------------------------------------- */
 
 static void maybe_sync(void);
+static void flush(void *);
+
+/*
+ * What was written since the last good sync may not be on disk, whatever a later one says
+ * and the page cache shows. It is said in the record, where a start finds it too.
+ */
+static void
+add_sync_failed(int error)
+{
+	uint64_t upto = audit.seq;
+	struct buf m = BUF_INIT;
+
+	buf_add_str(&m, ",\"reason\":");
+	json_add_str(&m, span_of(strerror(error)));
+	if (synced_seq != 0)
+		buf_addf(&m, ",\"from\":%" PRIu64, synced_seq + 1);
+	buf_addf(&m, ",\"upto\":%" PRIu64, upto);
+	audit_senders_members(&m);
+	ledger_audit_add(ev_wall_ms(), "sync_failed", buf_span(&m));
+	buf_clear(&m);
+	checkpoint("sync_failed");
+}
+
+/*
+ * Nothing is taken any more; when that record is on disk everything comes again, behind it.
+ */
+static void
+sync_broke(int error)
+{
+	if (n_sync_failed++ == 0)
+		ledger_audit_log(LOG_LEVEL_ERROR, "cannot be synced", error);
+	ledger_audit_close(LEDGER_CLOSED_SYNC);
+	audit_senders_unsynced();
+	n_held = n_held_syncing = 0;
+	add_sync_failed(error);
+	flush(NULL);
+}
+
+static void
+sync_is_good(size_t octets, size_t checkpoints)
+{
+	n_syncs++;
+	synced_seq = syncing_seq;
+	audit_file_synced(&audit, octets);
+	audit_senders_synced();
+	tell_checkpoints(checkpoints);
+	n_held_syncing = 0;
+	if (n_sync_failed > 0)
+		ledger_audit_log(LOG_LEVEL_WARN, "recovered", 0);
+	n_sync_failed = 0;
+	ledger_audit_open(LEDGER_CLOSED_SYNC);
+}
+
+static void
+sync_begins(void)
+{
+	last_sync_ms = ev_now_ms();
+	sync_wanted = false;
+	syncing_seq = audit.seq - audit.out_records;
+	audit_senders_sync_begins();
+}
 
 static void
 on_synced(int error)
 {
 	if (error != 0)
-		sync_failed(error);
-	counts.syncs++;
-	audit_file_synced(&audit, syncing_octets);
-	audit_senders_synced();
-	tell_checkpoints(n_held_syncing);
-	n_held_syncing = 0;
+		sync_broke(error);
+	else
+		sync_is_good(syncing_octets, n_held_syncing);
 	maybe_sync();
 }
 
@@ -148,44 +198,52 @@ on_sync_timer(void *arg)
 	maybe_sync();
 }
 
+static int64_t
+sync_wait_ms(void)
+{
+	if (n_sync_failed > 0)
+		return SYNC_MS << (n_sync_failed < 6 ? n_sync_failed : 6);
+	return audit.unsynced < SYNC_BYTES ? SYNC_MS : 0;
+}
+
 static void
 maybe_sync(void)
 {
-	int64_t since = ev_now_ms() - last_sync_ms;
+	int64_t since = ev_now_ms() - last_sync_ms, wait = sync_wait_ms();
 
-	if (ledger_sync_busy() || audit.fd == -1 || (audit.unsynced == 0 && !sync_wanted))
+	if (ledger_sync_busy() || audit.fd == -1 || (audit.unsynced == 0 && !sync_wanted) ||
+	    (n_sync_failed > 0 && audit.failing))
 		return;
-	if (since < SYNC_MS && audit.unsynced < SYNC_BYTES && last_sync_ms != 0) {
+	if (since < wait && last_sync_ms != 0) {
 		if (!ev_timer_pending(&sync_timer))
-			ev_timer_set(&sync_timer, SYNC_MS - since, on_sync_timer, NULL);
+			ev_timer_set(&sync_timer, wait - since, on_sync_timer, NULL);
 		return;
 	}
-	last_sync_ms = ev_now_ms();
-	sync_wanted = false;
 	syncing_octets = audit.unsynced;
 	n_held_syncing = audit.failing ? 0 : n_held;
-	audit_senders_sync_begins();
+	sync_begins();
 	ledger_sync_run(audit.fd);
 }
 
-/* Here and now: before another file, and at the end. -1: not all is written. */
+/* Here and now: before another file, and at the end. -1: not all is on disk. */
 static int
 sync_now(void)
 {
-	int rc = audit.failing ? -1 : 0;
+	int error = ledger_sync_busy() ? ledger_sync_wait() : 0;
 
-	if (ledger_sync_busy())
-		ledger_sync_wait();
 	if (audit.fd == -1)
 		return -1;
-	audit_senders_sync_begins();
-	if (fdatasync(audit.fd) == -1)
-		sync_failed(errno);
-	audit_file_synced(&audit, audit.unsynced);
-	audit_senders_synced();
-	tell_checkpoints(rc == 0 ? n_held : 0);
-	n_held_syncing = 0;
-	return rc;
+	if (error == 0) {
+		sync_begins();
+		error = fs_fdatasync(audit.fd) == -1 ? errno : 0;
+	}
+	if (error != 0) {
+		sync_broke(error);
+		errno = error;
+		return -1;
+	}
+	sync_is_good(audit.unsynced, audit.failing ? 0 : n_held);
+	return audit.failing ? -1 : 0;
 }
 
 static void
@@ -198,20 +256,34 @@ flush(void *arg)
 		return;
 	if (audit_file_flush(&audit, ev_wall_ms()) == -1) {
 		if (!was_failing)
-			log_audit(LOG_LEVEL_ERROR, "failing", errno);
+			ledger_audit_log(LOG_LEVEL_ERROR, "failing", errno);
 	} else {
 		audit_senders_written();
+		ledger_audit_open(LEDGER_CLOSED_FULL);
 		if (was_failing)
-			log_audit(LOG_LEVEL_WARN, "recovered", 0);
+			ledger_audit_log(LOG_LEVEL_WARN, "recovered", 0);
 	}
 	maybe_sync();
 }
 
-static void
-added(void)
+void
+ledger_audit_added(void)
 {
 	if (!audit.failing) /* else the next tick tries */
 		ev_turn_schedule(&flush_turn, flush, NULL);
+}
+
+size_t
+ledger_audit_pending(void)
+{
+	return buf_len(&audit.out);
+}
+
+void
+ledger_audit_want_sync(void)
+{
+	sync_wanted = true;
+	maybe_sync();
 }
 
 /* ---- rotation -------------------------------------------------------------------------------- */
@@ -239,7 +311,9 @@ rotate(int fd)
 	(void)sync_now();
 	audit_senders_members(&last);
 	if (audit_file_rotate(&audit, fd, ev_wall_ms(), buf_span(&last)) == 0) {
-		log_audit(LOG_LEVEL_INFO, "reopened", 0);
+		ledger_audit_log(LOG_LEVEL_INFO, "reopened", 0);
+		if (n_sync_failed > 0) /* the old file is not looked after any more */
+			add_sync_failed(EIO);
 		flush(NULL);
 	}
 	buf_clear(&last);
@@ -259,7 +333,7 @@ ledger_audit_on_file(struct ipc_peer *p, struct ipc_in *in)
 		return 0;
 	if (m.error != 0 || fd == -1) {
 		if (!rotate_failed)
-			log_audit(LOG_LEVEL_ERROR, "cannot reopen, the old file is used",
+			ledger_audit_log(LOG_LEVEL_ERROR, "cannot reopen, the old file is used",
 			    m.error != 0 ? (int)m.error : EBADF);
 		rotate_failed = true;
 		return 0;
@@ -291,165 +365,6 @@ on_tick(void *arg)
 		flush(NULL);
 	maybe_sync();
 	audit_syslog_tick();
-}
-
-/* ---- messages -------------------------------------------------------------------------------- */
-
-/* before: number of the record behind the gap; 0: it ends with the last one of s. */
-static void
-tell_gap(const struct audit_sender *s, uint64_t lost, uint64_t before, const char *reason)
-{
-	struct buf b = BUF_INIT;
-
-	if (lost == 0)
-		return;
-	counts.missing += lost;
-	buf_addf(&b, ",\"lost\":%" PRIu64, lost);
-	if (before == 0)
-		audit_sender_members(&b, s, s->last);
-	else
-		buf_addf(&b, ",\"from\":\"%s:%016" PRIx64 "\",\"before\":%" PRIu64,
-		    role_name(s->role), s->src, before);
-	buf_addf(&b, ",\"reason\":\"%s\"", reason);
-	add(ev_wall_ms(), "gap", buf_span(&b));
-	buf_clear(&b);
-	log_audit(LOG_LEVEL_ERROR, "records are missing", 0);
-}
-
-/* How many of the records first to last are known already; -1: the peer breaks the rules. */
-static int64_t
-take(struct ipc_peer *p, uint64_t src, uint64_t first, uint64_t last)
-{
-	struct audit_sender *s = audit_senders_get(ipc_peer_role(p), src);
-	uint64_t skip, missing;
-
-	if (src == 0 || first == 0 || last < first || last == UINT64_MAX ||
-	    buf_len(&audit.out) > PENDING_MAX)
-		return -1;
-	s->peer = p;
-	audit_sender_take(s, first, last, &skip, &missing);
-	tell_gap(s, missing, first, "numbers are missing");
-	counts.doubles += skip;
-	if (skip > 0) {
-		sync_wanted = true;
-		maybe_sync();
-	}
-	return (int64_t)skip;
-}
-
-static void
-begin_members(struct buf *b, const struct ipc_peer *p, uint64_t src, uint64_t n)
-{
-	audit_sender_members(b, audit_senders_get(ipc_peer_role(p), src), n);
-}
-
-int
-ledger_audit_on_auth(struct ipc_peer *p, struct ipc_in *in)
-{
-	struct ipc_audit_auth m;
-	struct buf b = BUF_INIT;
-	int64_t skip;
-
-	if (ipc_decode_audit_auth(in, &m) == -1 || (skip = take(p, m.src, m.n, m.n)) == -1)
-		return -1;
-	if (skip > 0)
-		return 0;
-	counts.auth++;
-	begin_members(&b, p, m.src, m.n);
-	audit_record_auth(&b, &m);
-	add(m.time_ms, "auth", buf_span(&b));
-	buf_clear(&b);
-	added();
-	return 0;
-}
-
-/* The next record of a batch, as JSON behind what is in b. -1: it is none. */
-static int
-take_accept(struct rd *records, struct ipc_audit_accept *r, struct buf *b)
-{
-	struct span one = rd_bytes(records);
-	struct ipc_in body = {IPC_AUDIT_ACCEPT, (const uint8_t *)one.p, one.n, -1};
-
-	if (records->bad || ipc_decode_audit_accept(&body, r) == -1)
-		return -1;
-	return audit_record_accept(b, r);
-}
-
-int
-ledger_audit_on_batch(struct ipc_peer *p, struct ipc_in *in)
-{
-	static struct buf b;
-	struct ipc_audit_batch m;
-	struct ipc_audit_accept r;
-	struct rd records;
-	int64_t skip;
-
-	if (ipc_decode_audit_batch(in, &m) == -1 || m.count == 0 ||
-	    m.n > UINT64_MAX - 1 - m.count || (skip = take(p, m.src, m.n, m.n + m.count - 1)) == -1)
-		return -1;
-	rd_init(&records, m.records.p, m.records.n);
-	for (uint32_t i = 0; i < m.count; i++) {
-		buf_reset(&b);
-		begin_members(&b, p, m.src, m.n + i);
-		if (take_accept(&records, &r, &b) == -1) {
-			/* bad on the queue's disk: cut off it would send that for ever */
-			if (skip < m.count)
-				tell_gap(audit_senders_get(ipc_peer_role(p), m.src),
-				    m.count - ((int64_t)i > skip ? i : (uint32_t)skip), 0,
-				    "the queue's copy cannot be read");
-			break;
-		}
-		if ((int64_t)i < skip)
-			continue;
-		counts.accept++;
-		add(r.time_ms, "accept", buf_span(&b));
-	}
-	added();
-	return 0;
-}
-
-/* Kinds that only we write, or that have a message of their own. */
-static bool
-is_kind(const char *kind)
-{
-	static const char *const ours[] = {"begin", "checkpoint", "repair", "auth", "accept"};
-
-	for (size_t i = 0; kind[i] != '\0'; i++)
-		if (kind[i] < 'a' || kind[i] > 'z')
-			return false;
-	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-		if (strcmp(kind, ours[i]) == 0)
-			return false;
-	return kind[0] != '\0';
-}
-
-int
-ledger_audit_on_note(struct ipc_peer *p, struct ipc_in *in)
-{
-	struct ipc_audit_note m;
-	struct buf b = BUF_INIT;
-	char kind[KIND_MAX + 1];
-	int64_t skip;
-
-	if (ipc_decode_audit_note(in, &m) == -1 ||
-	    str_copy_span(kind, sizeof(kind), m.kind) == -1 || !is_kind(kind) ||
-	    (skip = take(p, m.src, m.n, m.n)) == -1)
-		return -1;
-	if (skip > 0)
-		return 0;
-	counts.note++;
-	begin_members(&b, p, m.src, m.n);
-	audit_record_note(&b, &m);
-	add(m.time_ms, kind, buf_span(&b));
-	buf_clear(&b);
-	added();
-	return 0;
-}
-
-void
-ledger_audit_peer_down(struct ipc_peer *p)
-{
-	audit_senders_peer_down(p);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -555,7 +470,7 @@ ledger_audit_reload(const struct conf *c)
 
 		buf_add_str(&m, ",\"next_file\":");
 		json_add_str(&m, span_of(c->audit->file == NULL ? "" : c->audit->file));
-		add(ev_wall_ms(), "moved", buf_span(&m));
+		ledger_audit_add(ev_wall_ms(), "moved", buf_span(&m));
 		buf_clear(&m);
 	}
 	ledger_audit_leave();
@@ -573,19 +488,17 @@ ledger_audit_leave(void)
 		flush(NULL);
 	}
 	if (sync_now() == -1)
-		log_audit(LOG_LEVEL_ERROR, "ended with records unwritten", errno);
+		ledger_audit_log(LOG_LEVEL_ERROR, "ended with records unwritten", errno);
 }
 
 void
 ledger_audit_stats(struct buf *out)
 {
+	ledger_audit_take_stats(out);
 	buf_addf(out,
-	    ",\"auth_records\":%" PRIu64 ",\"accept_records\":%" PRIu64 ",\"note_records\":%" PRIu64
 	    ",\"written\":%" PRIu64 ",\"waiting\":%" PRIu64
-	    ",\"waiting_bytes\":%zu,\"unacknowledged\":%" PRIu64 ",\"doubles\":%" PRIu64
-	    ",\"lost\":%" PRIu64 ",\"syncs\":%" PRIu64 ",\"syslog_lost\":%" PRIu64
-	    ",\"seq\":%" PRIu64 ",\"failing\":%s",
-	    counts.auth, counts.accept, counts.note, audit.written, audit.out_records,
-	    buf_len(&audit.out), audit_senders_waiting(), counts.doubles, counts.missing,
-	    counts.syncs, audit_syslog_lost(), audit.seq, audit.failing ? "true" : "false");
+	    ",\"waiting_bytes\":%zu,\"unacknowledged\":%" PRIu64 ",\"syncs\":%" PRIu64
+	    ",\"syslog_lost\":%" PRIu64 ",\"seq\":%" PRIu64 ",\"failing\":%s",
+	    audit.written, audit.out_records, buf_len(&audit.out), audit_senders_waiting(), n_syncs,
+	    audit_syslog_lost(), audit.seq, audit.failing ? "true" : "false");
 }

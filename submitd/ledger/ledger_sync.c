@@ -108,12 +108,16 @@ ledger_sync_busy(void)
 	return busy;
 }
 
-void
+int
 ledger_sync_wait(void)
 {
+	int error;
+
 	pthread_mutex_lock(&lock);
 	while (busy && !finished)
 		pthread_cond_wait(&cond, &lock);
+	error = busy ? result : 0;
 	busy = finished = false;
 	pthread_mutex_unlock(&lock);
+	return error;
 }

@@ -12,6 +12,7 @@
 int ledger_sync_start(void (*done)(int error));
 void ledger_sync_run(int fd); /* not while it is busy; the descriptor may be closed meanwhile */
 bool ledger_sync_busy(void);
-void ledger_sync_wait(void); /* until it is not: done() is not called for that one */
+/* Until it is not: 0 or an errno; done() is not called for that one. */
+int ledger_sync_wait(void);
 
 #endif

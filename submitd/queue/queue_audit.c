@@ -222,10 +222,8 @@ static const struct qop_class forget_class = {
 void
 queue_audit_tick(struct queue *q)
 {
-	struct audit_outbox_stats s;
-
-	audit_outbox_stats(&s);
-	if (q->audit.behind && !q->audit.loading && s.bytes <= OUTBOX_BYTES / 2) {
+	/* not before half of it is free */
+	if (q->audit.behind && !q->audit.loading && audit_outbox_room(OUTBOX_BYTES / 2)) {
 		struct qop_audit_load *o = xcallocarray(1, sizeof(*o));
 
 		o->op.class = &load_class;

@@ -262,7 +262,7 @@ def compressed(_):
             ok(r.returncode == 1 and "compressed by zstd: unpack it first" in r.stderr, r.stderr)
 
 
-@test("A1 A2: where the queue's database is lost the record says once that some may be missing", 120)
+@test("A1 A2: where the queue's database is lost the record says once that some are missing", 120)
 def rebuilt(_):
     with service() as s:
         def gaps():

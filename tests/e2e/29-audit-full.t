@@ -8,6 +8,8 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 import contextlib
+import signal
+import sqlite3
 
 import smtpc
 from auditlog import accepted, fill, recorded, records, small_disk, verify
@@ -37,6 +39,7 @@ def lost(s):
 
 
 def room_again(s, ballast):
+    s.wait_log(event="audit", state="failing", seconds=patience(20))
     os.unlink(ballast)
     s.wait_log(event="audit", state="recovered", seconds=patience(20))
 
@@ -81,6 +84,151 @@ def rows_gap(_):
         ok(5 < len(missing) < 55, str(len(missing)))
         equal(lost(s), len(missing))
         verify(s, "--checkpoints", s.log_path)
+
+
+def attempts(s, n, password="wrong_secret"):
+    """The codes of n logins that fail, each over a session of its own."""
+    codes = []
+    for _ in range(n):
+        with smtpc.Client(s.port) as c:
+            c.ehlo()
+            c.starttls()
+            c.ehlo()
+            codes.append(c.auth(USER, password)[0])
+    return codes
+
+
+def quiet(s):
+    """Nobody was cut off, nobody died."""
+    equal(s.events(event="ipc"), [])
+    equal(s.events(event="process", state="died"), [])
+
+
+def closed(s, c):
+    """The disk is full, the ledger takes nothing any more. Gives the ballast and the answers."""
+    ballast = fill(s.small)
+    answers = []
+
+    def one():
+        answers.extend(send(c, 5))
+        return s.events(event="audit", state="closed")
+    wait_for(one, "the ledger to close", patience(40), step=0.1)
+    return ballast, answers
+
+
+@test("A1 on_full = tempfail: beyond what the ledger keeps AUTH gets 454; well by itself", 90)
+def ledger_tempfail(_):
+    with service("tempfail", SUBMITD_TEST_AUDIT_PENDING=8000) as s, smtpc.login(s) as c:
+        ballast, answers = closed(s, c)
+        # one attempt finds the ledger closed, from the second on it is known
+        codes = attempts(s, 1)
+        wait_for(lambda: attempts(s, 1) == [454] or codes.append(535), "454", patience(20))
+        refused = 1 + attempts(s, 3).count(454)
+        equal(refused, 4)
+        answers += send(c, 20)                      # mail goes on: its records stand in the spool
+        equal({code for code, _ in answers}, {250})
+        equal(len(s.events(event="audit", state="closed")), 1)
+        room_again(s, ballast)
+        s.wait_log(event="audit", state="open again", seconds=patience(20))
+        wait_for(lambda: attempts(s, 1) == [535] or None, "logins again", patience(20))
+        recorded(s, mids(answers), ["small/audit.log"])
+        equal(max(accepted(s, ["small/audit.log"]).values()), 1)
+        wait_for(lambda: lost(s) >= refused, "the count of refused attempts", patience(20))
+        auth = [r for r in records(s, "small/audit.log") if r["kind"] == "auth"]
+        equal(len({(r["src"], r["n"]) for r in auth}), len(auth), "none twice")
+        verify(s, "--checkpoints", s.log_path)
+        quiet(s)
+
+
+@test("A1 on_full = gap: logins go on; a leaving process has its records counted", 90)
+def ledger_gap(_):
+    with service("gap", SUBMITD_TEST_AUDIT_PENDING=8000) as s:
+        with smtpc.login(s) as c:
+            ballast, answers = closed(s, c)
+            before = len(attempts(s, 7))
+            answers += send(c, 5)
+        equal({code for code, _ in answers}, {250})
+        old = s.roles()["auth"]
+        r = s.reload()                              # the old auth process leaves with what it has
+        equal(r["verdict"], "ok", s.log()[-3000:])
+        wait_for(lambda: not set(old) & set(s.children()), "its end", patience(40))
+        after = len(attempts(s, 4))
+        room_again(s, ballast)
+        s.wait_log(event="audit", state="open again", seconds=patience(20))
+        recorded(s, mids(answers), ["small/audit.log"])
+
+        def all_told():
+            auth = [r for r in records(s, "small/audit.log")
+                    if r["kind"] == "auth" and r["verdict"] == "perm"]
+            return len(auth) + lost(s) == before + after and len(auth) >= after
+        wait_for(all_told, "each attempt in the record or counted", patience(20))
+        equal(max(accepted(s, ["small/audit.log"]).values()), 1)
+        ok(lost(s) > 0, "what the old process had was counted")
+        verify(s, "--checkpoints", s.log_path)
+        quiet(s)
+
+
+def rows(s):
+    """How many rows of records the queue keeps."""
+    with contextlib.closing(sqlite3.connect(f"file:{s.dir}/spool/queue.db?mode=ro",
+                                            uri=True)) as db:
+        return db.execute("SELECT count(*) FROM audit_batch").fetchone()[0]
+
+
+@test("A1 A2: a sync that fails: what may not be on disk comes again; a start knows it too", 120)
+def sync_fails(_):
+    with service("tempfail") as s:
+        s.env["SUBMITD_FS_FAULT"] = f"sync:{s.small}/no-sync"
+        s.env["SUBMITD_FS_FAULT_ROLE"] = "ledger"
+        s.restart()
+        pid = s.roles()["ledger"]
+        with smtpc.login(s) as c:
+            first = mids(send(c, 3))
+            recorded(s, first, ["small/audit.log"])
+            wait_for(lambda: rows(s) == 0, "the ledger's word that it has them", patience(20))
+            with open(s.small + "/no-sync", "w"):
+                pass
+            answers = send(c, 3)
+            recorded(s, mids(answers), ["small/audit.log"])
+            s.wait_log(event="audit", state="cannot be synced", seconds=patience(40))
+            answers += send(c, 3)                   # nobody is told that these are safe
+            os.unlink(s.small + "/no-sync")
+            s.wait_log(event="audit", state="open again", seconds=patience(60))
+            recorded(s, mids(answers), ["small/audit.log"])
+            equal(s.roles()["ledger"], pid)
+            count = accepted(s, ["small/audit.log"])
+            equal([count[m] for m in mids(answers)[:3]], [2] * 3, "behind the failure once more")
+            equal([count[m] for m in mids(answers)[3:]], [1] * 3)
+            ok(all(count[m] == 1 for m in first), "what was on disk does not come again")
+            verify(s, "--checkpoints", s.log_path)
+            quiet(s)
+
+
+@test("A1 A2: a sync that fails, and kill -9 of the ledger: the next trusts no cache", 120)
+def sync_fails_killed(_):
+    with service("tempfail") as s:
+        s.env["SUBMITD_FS_FAULT"] = f"sync:{s.small}/no-sync"
+        s.env["SUBMITD_FS_FAULT_ROLE"] = "ledger"
+        s.restart()
+        with smtpc.login(s) as c:
+            first = mids(send(c, 3))
+            recorded(s, first, ["small/audit.log"])
+            wait_for(lambda: rows(s) == 0, "the ledger's word that it has them", patience(20))
+            with open(s.small + "/no-sync", "w"):
+                pass
+            doubtful = mids(send(c, 3))
+            recorded(s, doubtful, ["small/audit.log"])
+            s.wait_log(event="audit", state="cannot be synced", seconds=patience(40))
+            wait_for(lambda: [r for r in records(s, "small/audit.log")
+                              if r["kind"] == "sync_failed"], "the word of it", patience(20))
+            pid = s.roles()["ledger"][0]
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: pid not in s.children(), "its end", patience(20))
+            os.unlink(s.small + "/no-sync")
+            wait_for(lambda: rows(s) == 0, "the ledger's word that it has them", patience(40))
+            count = accepted(s, ["small/audit.log"])
+            equal([count[m] for m in first + doubtful], [1] * 3 + [2] * 3)
+            ok("a sync of the disk had failed" in verify(s, "--checkpoints", s.log_path), "a note")
 
 
 run(fixture)

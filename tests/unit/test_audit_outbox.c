@@ -82,15 +82,21 @@ next(void)
 }
 
 static void
-ack(uint64_t n)
+ack_state(uint64_t n, enum audit_ack ack)
 {
-	struct ipc_audit_ack m = {audit_outbox_src(), n};
+	struct ipc_audit_ack m = {audit_outbox_src(), n, (uint8_t)ack};
 	struct buf b = BUF_INIT;
 
 	ipc_encode_audit_ack(&b, &m);
 	struct ipc_in f = {IPC_AUDIT_ACK, buf_data(&b), buf_len(&b), -1};
 	assert_int_equal(audit_outbox_on_ack(ledger, &f), 0);
 	buf_clear(&b);
+}
+
+static void
+ack(uint64_t n)
+{
+	ack_state(n, AUDIT_ACK_TAKEN);
 }
 
 static int
@@ -231,6 +237,59 @@ test_too_long(void **state)
 	cut();
 }
 
+/* A ledger that can write nothing: what it has not taken is kept, and sent when it asks for it. */
+static void
+test_closed(void **state)
+{
+	struct audit_outbox_stats s;
+
+	(void)state;
+	connect_ledger();
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(note(10), 0);
+	for (uint64_t i = 1; i <= 3; i++)
+		assert_int_equal(next().n, i);
+	assert_true(audit_outbox_room(100));
+	ack_state(1, AUDIT_ACK_CLOSED);
+	assert_false(audit_outbox_room(0)); /* who need not accept more does not */
+	assert_int_equal(note(10), 0);      /* the others are kept up to the bound */
+	assert_int_equal(next().n, 0);
+	assert_false(audit_outbox_sent());
+	ack(1);
+	assert_int_equal(next().n, 0);
+	acked_tag = 99;
+	ack_state(1, AUDIT_ACK_AGAIN);
+	assert_int_equal(acked_tag, 0); /* it is told that there may be room */
+	assert_true(audit_outbox_room(100));
+	for (uint64_t i = 2; i <= 4; i++)
+		assert_int_equal(next().n, i);
+	assert_int_equal(next().n, 0);
+	/* another ledger is asked anew */
+	ack_state(4, AUDIT_ACK_CLOSED);
+	cut();
+	assert_int_equal(note(10), 0);
+	connect_ledger();
+	assert_int_equal(next().n, 5);
+	/* the last one tells a ledger that takes nothing how many there were */
+	ack_state(5, AUDIT_ACK_CLOSED);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(note(10), 0);
+	audit_outbox_stats(&s);
+	assert_int_equal(s.records, 4);
+	audit_outbox_end();
+	assert_int_equal(next().n, 9);
+	assert_int_equal(next().n, 0);
+	/* no such state */
+	struct buf b = BUF_INIT;
+	struct ipc_audit_ack bad = {audit_outbox_src(), 9, AUDIT_ACK_AGAIN + 1};
+
+	ipc_encode_audit_ack(&b, &bad);
+	struct ipc_in f = {IPC_AUDIT_ACK, buf_data(&b), buf_len(&b), -1};
+	assert_int_equal(audit_outbox_on_ack(ledger, &f), -1);
+	buf_clear(&b);
+	cut();
+}
+
 /* A process that ends says what it lost: nothing comes any more that could. */
 static void
 test_end(void **state)
@@ -265,7 +324,7 @@ test_tags(void **state)
 		assert_int_equal(audit_outbox_add(IPC_AUDIT_NOTE, &b, 77, i, i, 40 + i), 0);
 		assert_int_equal(next().n, i);
 	}
-	struct ipc_audit_ack m = {77, 2};
+	struct ipc_audit_ack m = {77, 2, AUDIT_ACK_TAKEN};
 	ipc_encode_audit_ack(&b, &m);
 	struct ipc_in f = {IPC_AUDIT_ACK, buf_data(&b), buf_len(&b), -1};
 	assert_int_equal(audit_outbox_on_ack(ledger, &f), 0);
@@ -324,6 +383,7 @@ main(void)
 	    cmocka_unit_test_setup(test_window, each),
 	    cmocka_unit_test_setup(test_full, each),
 	    cmocka_unit_test_setup(test_too_long, each),
+	    cmocka_unit_test_setup(test_closed, each),
 	    cmocka_unit_test_setup(test_end, each),
 	    cmocka_unit_test_setup(test_tags, each),
 	};

@@ -122,7 +122,7 @@ test_audit(void **state)
 	again = batch();
 	assert_int_not_equal(again.src, first.src);
 	assert_int_equal(again.n, 1);
-	struct ipc_audit_ack ack = {first.src, 2};
+	struct ipc_audit_ack ack = {first.src, 2, AUDIT_ACK_TAKEN};
 	ipc_encode_audit_ack(&body, &ack);
 	assert_true(rig_send(&rig, RIG_LEDGER, IPC_AUDIT_ACK, &body));
 	/* what is acknowledged goes, with a transaction of its own */
