@@ -30,6 +30,8 @@ ev_init(void)
 		return -1;
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_IGNORE_ENV);
+	/* ev_wake: without edges it would be called for ever */
+	event_config_require_features(cfg, EV_FEATURE_ET);
 	base = event_base_new_with_config(cfg);
 	event_config_free(cfg);
 	if (base == NULL) {

@@ -6,6 +6,7 @@
  */
 #include "ledger/guard_store.h"
 
+#include "base/db.h"
 #include "base/enc.h"
 #include "base/fs.h"
 #include "base/str.h"
@@ -67,20 +68,6 @@ on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 }
 
 static int
-number(sqlite3 *db, const char *sql, int *out)
-{
-	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
-
-	if (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-		*out = sqlite3_column_int(st, 0);
-		rc = SQLITE_OK;
-	}
-	sqlite3_finalize(st);
-	return rc;
-}
-
-static int
 make_schema(sqlite3 *db)
 {
 	sqlite3_stmt *st = NULL;
@@ -133,11 +120,11 @@ check_schema(struct guard_store *s)
 {
 	int app = 0, version = 0, tables = 0, rc;
 
-	rc = number(s->db, "PRAGMA application_id", &app);
+	rc = db_number(s->db, "PRAGMA application_id", &app);
 	if (rc == SQLITE_OK)
-		rc = number(s->db, "PRAGMA user_version", &version);
+		rc = db_number(s->db, "PRAGMA user_version", &version);
 	if (rc == SQLITE_OK)
-		rc = number(s->db, "SELECT count(*) FROM sqlite_schema", &tables);
+		rc = db_number(s->db, "SELECT count(*) FROM sqlite_schema", &tables);
 	if (rc == SQLITE_OK && tables == 0 && app == 0)
 		rc = make_schema(s->db);
 	else if (rc == SQLITE_OK && (app != APPLICATION_ID || version != SCHEMA_VERSION))

@@ -6,6 +6,7 @@
  */
 #include "queue/queue_store.h"
 
+#include "base/db.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "queue/queue_store_internal.h"
@@ -189,31 +190,17 @@ queue_store_set_limit(struct queue_store *s, int64_t ms, const bool *stop)
 	    ms == 0 && stop == NULL ? NULL : on_progress, s);
 }
 
-static int
-pragma_int(sqlite3 *db, const char *sql, int *out)
-{
-	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
-
-	if (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-		*out = sqlite3_column_int(st, 0);
-		rc = SQLITE_OK;
-	}
-	sqlite3_finalize(st);
-	return rc;
-}
-
 /* A database of ours, or an empty one that becomes ours. */
 static int
 check_schema(struct queue_store *s, enum store_mode mode)
 {
 	int app = 0, version = 0, tables = 0, rc;
 
-	rc = pragma_int(s->db, "PRAGMA application_id", &app);
+	rc = db_number(s->db, "PRAGMA application_id", &app);
 	if (rc == SQLITE_OK)
-		rc = pragma_int(s->db, "PRAGMA user_version", &version);
+		rc = db_number(s->db, "PRAGMA user_version", &version);
 	if (rc == SQLITE_OK)
-		rc = pragma_int(s->db, "SELECT count(*) FROM sqlite_schema", &tables);
+		rc = db_number(s->db, "SELECT count(*) FROM sqlite_schema", &tables);
 	if (rc != SQLITE_OK)
 		return rc;
 	if (tables == 0 && app == 0 && mode == STORE_WRITE) {
