@@ -19,7 +19,6 @@
 #include <openldap.h>
 
 #define ANSWER_MAX (1u << 20)       /* octets of all answers to one request */
-#define MESSAGE_MAX (256u << 10)    /* octets of one message of the protocol */
 #define VALUES_MAX 1000             /* of one attribute */
 #define VALUE_BYTES_MAX (64u << 10) /* of all of them */
 
@@ -41,7 +40,7 @@ ldap_conn_init(void)
 void
 ldap_ask_say(struct ldap_ask *a, const char *fmt, ...)
 {
-	char line[LDAP_DN_MAX + 512];
+	char line[LDAP_DN_MAX + 512], *p;
 	va_list ap;
 
 	if (a->say == NULL)
@@ -49,6 +48,9 @@ ldap_ask_say(struct ldap_ask *a, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(line, sizeof(line), fmt, ap); /* cut: it is for eyes only */
 	va_end(ap);
+	for (p = line; *p != '\0'; p++) /* names are the server's: a line stays one */
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = ' ';
 	a->say(a->arg, line);
 }
 
@@ -82,7 +84,7 @@ no_answer(struct ldap_reply *r, int code, const char *why)
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-/* What each request may use. */
+/* What each request may use, and that there is no answer yet. */
 static void
 begin(struct ldap_conn *c, const struct ldap_ask *a, struct ldap_reply *r)
 {
@@ -96,54 +98,55 @@ begin(struct ldap_conn *c, const struct ldap_ask *a, struct ldap_reply *r)
 	r->grace = -1;
 }
 
+/* Why there is no answer, or none that can be believed. */
+static void
+tell_why(struct ldap_conn *c, struct ldap_reply *r)
+{
+	const struct ldap_gate *g = &c->wire.gate;
+	int code = LDAP_SERVER_DOWN;
+
+	if (g->refused != NULL) {
+		no_answer(r, g->over ? LDAP_SERVER_DOWN : LDAP_DECODING_ERROR, g->refused);
+	} else if (c->wire.budget == 0) {
+		no_answer(r, LDAP_DECODING_ERROR, "the answer is too large");
+	} else if (stream_clock_ms() >= c->wire.s.deadline_ms) {
+		no_answer(r, LDAP_TIMEOUT, "no answer in time");
+	} else {
+		(void)ldap_get_option(c->ld, LDAP_OPT_RESULT_CODE, &code);
+		no_answer(r, code, NULL);
+	}
+}
+
 /* Waits for all of the answer. NULL: r tells why. */
 static LDAPMessage *
-receive(struct ldap_conn *c, int sent, int id, struct ldap_reply *r)
+receive(struct ldap_conn *c, int sent, enum ldap_awaited awaited, int id, struct ldap_reply *r)
 {
+	struct timeval at_once = {0, 0};
 	LDAPMessage *m = NULL;
-	struct timeval tv;
-	int64_t left;
-	int code = LDAP_TIMEOUT, got;
+	int got = 0;
 
 	if (sent != LDAP_SUCCESS) {
 		no_answer(r, sent, NULL);
 		return NULL;
 	}
-	left = c->wire.s.deadline_ms - stream_clock_ms();
-	if (left < 0)
-		left = 0;
-	tv.tv_sec = left / 1000;
-	tv.tv_usec = (left % 1000) * 1000;
-	got = ldap_result(c->ld, id, LDAP_MSG_ALL, &tv, &m);
+	ldap_gate_expect(&c->wire.gate, awaited, id);
+	while (got == 0 && ldap_wire_wait(&c->wire))
+		got = ldap_result(c->ld, id, LDAP_MSG_ALL, &at_once, &m);
 	if (got > 0)
 		return m;
-	if (got == -1)
-		(void)ldap_get_option(c->ld, LDAP_OPT_RESULT_CODE, &code);
-	no_answer(r, code,
-	    c->wire.budget == 0 ? "the answer is too large"
-	    : code == LDAP_TIMEOUT || stream_clock_ms() >= c->wire.s.deadline_ms
-		? "no answer in time"
-		: NULL);
 	ldap_msgfree(m);
+	tell_why(c, r);
 	return NULL;
 }
 
 static void
-take_policy(struct ldap_conn *c, LDAPControl **controls, struct ldap_reply *r)
+take_policy(LDAPControl **controls, struct ldap_reply *r)
 {
 	LDAPControl *found = ldap_control_find(LDAP_CONTROL_PASSWORDPOLICYRESPONSE, controls, NULL);
-	LDAPPasswordPolicyError error = PP_noError;
-	int expire = -1, grace = -1;
 
-	if (found == NULL)
-		return;
-	if (ldap_parse_passwordpolicy_control(c->ld, found, &expire, &grace, &error) !=
-	    LDAP_SUCCESS) {
-		r->policy = LDAP_POLICY_UNREADABLE;
-		return;
-	}
-	r->policy = error == PP_noError ? LDAP_POLICY_NONE : (int)error;
-	r->grace = grace;
+	if (found != NULL)
+		ldap_judge_policy(
+		    (struct span){found->ldctl_value.bv_val, found->ldctl_value.bv_len}, r);
 }
 
 /* Takes the message. */
@@ -162,7 +165,7 @@ take_result(
 		r->code = code;
 		take_text(r->text, text, password);
 		if (controls != NULL)
-			take_policy(c, controls, r);
+			take_policy(controls, r);
 	}
 	ldap_memfree(text);
 	ldap_controls_free(controls);
@@ -179,7 +182,8 @@ ldap_conn_bind(struct ldap_conn *c, struct ldap_ask *a, const char *name,
 	int id = -1, rc;
 
 	begin(c, a, r);
-	if (name[0] == '\0' || password->len == 0 ||
+	/* a DN of blanks is the empty one to OpenLDAP */
+	if (name[strspn(name, " \t\r\n")] == '\0' || password->len == 0 ||
 	    memchr(password->data, '\0', password->len) != NULL) {
 		r->code = LDAP_INAPPROPRIATE_AUTH;
 		(void)str_copy(r->text, sizeof(r->text), "not sent: name or password is empty");
@@ -189,11 +193,11 @@ ldap_conn_bind(struct ldap_conn *c, struct ldap_ask *a, const char *name,
 		controls[0] = policy;
 	rc = ldap_sasl_bind(c->ld, name, LDAP_SASL_SIMPLE, &cred, controls, NULL, &id);
 	ldap_control_free(policy);
-	m = receive(c, rc, id, r);
-	if (m != NULL && ldap_msgtype(m) == LDAP_RES_BIND)
+	m = receive(c, rc, LDAP_AWAIT_BIND, id, r);
+	if (m != NULL)
 		take_result(c, m, password, r);
-	else
-		ldap_msgfree(m); /* an answer to something else is none */
+	if (r->code < 0)
+		(void)str_copy(a->why, sizeof(a->why), r->text);
 	ldap_ask_say(a, "bind as %s: %d %s%s%s, %d ms", name, r->code, ldap_err2string(r->code),
 	    r->text[0] != '\0' ? ": " : "", r->text, (int)(stream_clock_ms() - start));
 	if (r->policy >= 0)
@@ -285,7 +289,7 @@ ldap_conn_find(struct ldap_conn *c, struct ldap_ask *a, const struct ldap_find *
 	    f->filter, attrs, 0, NULL, NULL, &tv, 2, &id);
 	free(copy[0]);
 	free(copy[1]);
-	m = receive(c, rc, id, r);
+	m = receive(c, rc, LDAP_AWAIT_SEARCH, id, r);
 	if (m != NULL) {
 		e->n = (size_t)ldap_count_entries(c->ld, m);
 		entry = ldap_first_entry(c->ld, m);
@@ -299,6 +303,8 @@ ldap_conn_find(struct ldap_conn *c, struct ldap_ask *a, const struct ldap_find *
 		if (r->code == LDAP_SIZELIMIT_EXCEEDED && e->n > 1)
 			r->code = LDAP_SUCCESS;
 	}
+	if (r->code < 0)
+		(void)str_copy(a->why, sizeof(a->why), r->text);
 	say_found(a, f, e, r, start);
 	return r->code;
 }
@@ -309,7 +315,7 @@ static int
 set_options(struct ldap_conn *c)
 {
 	int version = LDAP_VERSION3;
-	ber_len_t most = MESSAGE_MAX;
+	ber_len_t most = LDAP_MESSAGE_MAX;
 	Sockbuf *sb = NULL;
 
 	if (ldap_set_option(c->ld, LDAP_OPT_PROTOCOL_VERSION, &version) != LDAP_OPT_SUCCESS ||
@@ -332,7 +338,7 @@ start_tls(struct ldap_conn *c, const struct ldap_ask *a, int64_t until, char *er
 	if (c->wire.s.deadline_ms > until)
 		c->wire.s.deadline_ms = until;
 	rc = ldap_extended_operation(c->ld, LDAP_EXOP_START_TLS, NULL, NULL, NULL, &id);
-	m = receive(c, rc, id, &r);
+	m = receive(c, rc, LDAP_AWAIT_EXTENDED, id, &r);
 	if (m != NULL)
 		take_result(c, m, NULL, &r);
 	if (r.code == LDAP_SUCCESS)

@@ -21,7 +21,7 @@ struct ldap_ask {
 	void (*say)(void *arg, const char *line);
 	void *arg;
 	char tls_peer[200];      /* of the last connection; "" without TLS */
-	char why[LDAP_TEXT_MAX]; /* why no connection could be had */
+	char why[LDAP_TEXT_MAX]; /* why no connection could be had, or there was no answer */
 };
 
 /* One connection to one server, used by one thread at a time. */
@@ -46,7 +46,7 @@ bool ldap_conn_is_stale(const struct ldap_conn *);
 const char *ldap_conn_peer(const struct ldap_conn *); /* as ask->tls_peer */
 
 /*
- * A simple bind. Empty names, empty passwords and those with a NUL never reach the
+ * A simple bind. Empty and blank names, empty passwords and those with a NUL never reach the
  * server: they get LDAP_INAPPROPRIATE_AUTH. The code is also the result.
  */
 int ldap_conn_bind(struct ldap_conn *, struct ldap_ask *, const char *name, const struct secret *,

@@ -64,6 +64,86 @@ ad_reason(const char *text)
 	return NULL;
 }
 
+/* Cuts an element off, with a length of at most two octets; false: there is none that is whole. */
+static bool
+cut_element(struct span *rest, uint8_t *tag, struct span *value)
+{
+	const uint8_t *p = (const uint8_t *)rest->p;
+	size_t head = 2, n;
+
+	if (rest->n < head)
+		return false;
+	n = p[1];
+	if (n == 0x81 || n == 0x82) {
+		head += n & 0x7f;
+		if (rest->n < head)
+			return false;
+		n = head == 3 ? p[2] : (size_t)p[2] << 8 | p[3];
+	} else if (n >= 0x80) {
+		return false;
+	}
+	if (n > rest->n - head)
+		return false;
+	*tag = p[0];
+	*value = (struct span){rest->p + head, n};
+	*rest = (struct span){rest->p + head + n, rest->n - head - n};
+	return true;
+}
+
+/* Of one to four octets and not negative, or -1. */
+static int
+number_of(struct span v)
+{
+	int n = 0;
+	size_t i;
+
+	if (v.n == 0 || v.n > 4 || ((uint8_t)v.p[0] & 0x80) != 0)
+		return -1;
+	for (i = 0; i < v.n; i++)
+		n = n << 8 | (uint8_t)v.p[i];
+	return n;
+}
+
+/* SEQUENCE { warning [0] CHOICE { expiration [0], grace [1] } OPTIONAL, error [1] OPTIONAL } */
+static bool
+read_policy(struct span value, int *policy, int *grace)
+{
+	struct span all, v, warning;
+	uint8_t tag;
+
+	if (!cut_element(&value, &tag, &all) || tag != 0x30 || value.n > 0)
+		return false;
+	while (all.n > 0) {
+		if (!cut_element(&all, &tag, &v))
+			return false;
+		if (tag == 0xa0) {
+			if (!cut_element(&v, &tag, &warning) || v.n > 0 || tag < 0x80 ||
+			    tag > 0x81 || number_of(warning) == -1)
+				return false;
+			if (tag == 0x81)
+				*grace = number_of(warning);
+		} else {
+			*policy = number_of(v);
+			if (tag != 0x81 || *policy < 0 || *policy > PP_passwordTooLong)
+				return false;
+		}
+	}
+	return true;
+}
+
+void
+ldap_judge_policy(struct span value, struct ldap_reply *r)
+{
+	int policy = LDAP_POLICY_NONE, grace = -1;
+
+	if (read_policy(value, &policy, &grace)) {
+		r->policy = policy;
+		r->grace = grace;
+	} else {
+		r->policy = LDAP_POLICY_UNREADABLE;
+	}
+}
+
 /* The policy's words that keep a user out; NULL: it has none. */
 static const char *
 policy_reason(int policy)

@@ -2,6 +2,7 @@
 #ifndef SUBMITD_LDAP_JUDGE_H
 #define SUBMITD_LDAP_JUDGE_H
 
+#include "base/str.h"
 #include "mail/status.h"
 
 #include <stdbool.h>
@@ -26,6 +27,11 @@ struct ldap_judgement {
 	char reason[LDAP_REASON_MAX]; /* ours, never the server's words; "" for a plain yes */
 };
 
+/*
+ * The value of the password policy's response control: policy and grace of *r. What is no
+ * whole value of known words is LDAP_POLICY_UNREADABLE, not absent.
+ */
+void ldap_judge_policy(struct span value, struct ldap_reply *r);
 /* The answer to a bind as a user. Pure; only an explicit no is V_PERM. */
 void ldap_judge_bind(const struct ldap_reply *, struct ldap_judgement *);
 /* The same for the service account and for searches: V_OK, or V_TEMP with a reason. */

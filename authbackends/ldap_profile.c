@@ -271,7 +271,7 @@ ldap_profile_run(struct ldap_profile *p, enum ldap_use use, struct ldap_ask *a, 
 		ldap_pool_drop_server(&p->pool, server);
 		if (kept && code == LDAP_SERVER_DOWN)
 			continue; /* it had died: once more with a new one */
-		server_failed(p, server, ldap_err2string(code));
+		server_failed(p, server, code < 0 ? a->why : ldap_err2string(code));
 		tried |= 1u << server;
 		if (stream_clock_ms() >= a->deadline_ms)
 			break;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Lets libldap speak over a stream of ours: each wait has a deadline, what is read is
- * bounded, TLS is the same as everywhere. Process auth (and lookup), on workers. Must
- * never wait in a read, because libldap polls by itself, and never leave a request,
- * which may hold a password, in memory that it has sent.
+ * bounded and looked at, TLS is the same as everywhere. Process auth (and lookup), on
+ * workers. Must never wait in a read, and never leave a request, which may hold a
+ * password, in memory that it has sent.
  */
 #include "authbackends/ldap_wire.h"
 
 #include "base/str.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 
@@ -56,12 +57,37 @@ ldap_wire_close(struct ldap_wire *w)
 	stream_close(&w->s);
 }
 
+/* What OpenSSL has decrypted already shows in no poll(). */
+static bool
+is_decrypted(const struct ldap_wire *w)
+{
+	return w->s.ssl != NULL && SSL_pending(w->s.ssl) > 0;
+}
+
 bool
 ldap_wire_is_stale(const struct ldap_wire *w)
 {
 	struct pollfd p = {.fd = w->s.fd, .events = POLLIN};
 
-	return poll(&p, 1, 0) != 0;
+	return is_decrypted(w) || poll(&p, 1, 0) != 0;
+}
+
+bool
+ldap_wire_wait(const struct ldap_wire *w)
+{
+	struct pollfd p = {.fd = w->s.fd, .events = POLLIN};
+	int64_t left;
+	int rc;
+
+	do {
+		left = w->s.deadline_ms - stream_clock_ms();
+		if (left <= 0)
+			return false;
+		if (is_decrypted(w))
+			return true;
+		rc = poll(&p, 1, left < INT_MAX ? (int)left : INT_MAX);
+	} while (rc == 0 || (rc == -1 && errno == EINTR));
+	return true; /* what is wrong shows in the read */
 }
 
 /* ---- what libldap calls ---------------------------------------------------------------------- */
@@ -83,11 +109,9 @@ wire_remove(Sockbuf_IO_Desc *d)
 static int
 wire_ctrl(Sockbuf_IO_Desc *d, int opt, void *arg)
 {
-	const struct ldap_wire *w = d->sbiod_pvt;
-
-	(void)arg;
-	/* what OpenSSL has decrypted already shows in no poll() */
-	return opt == LBER_SB_OPT_DATA_READY && w->s.ssl != NULL && SSL_pending(w->s.ssl) > 0;
+	(void)d, (void)arg;
+	/* "yes", so that it reads at once and never polls: ldap_wire_wait() does */
+	return opt == LBER_SB_OPT_DATA_READY;
 }
 
 /* As recv(): -1 with EAGAIN when there is nothing yet. */
@@ -112,7 +136,7 @@ read_tls(SSL *ssl, void *p, size_t n)
 	return -1;
 }
 
-/* Never waits: libldap polls and keeps the time. */
+/* Never waits. What libldap must not see it does not get, and nothing behind that. */
 static ber_slen_t
 wire_read(Sockbuf_IO_Desc *d, void *p, ber_len_t n)
 {
@@ -130,7 +154,11 @@ wire_read(Sockbuf_IO_Desc *d, void *p, ber_len_t n)
 		w->budget -= (size_t)got;
 	else if (got == 0 || errno != EAGAIN)
 		(void)str_copy(w->s.error, sizeof(w->s.error), "the connection is over");
-	return got;
+	if (got <= 0 || ldap_gate_pass(&w->gate, p, (size_t)got) == 0)
+		return got;
+	(void)str_copy(w->s.error, sizeof(w->s.error), w->gate.refused);
+	errno = EPROTO;
+	return -1;
 }
 
 /*

@@ -16,15 +16,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
-const char *__lsan_default_suppressions(void);
-
-/* libldap 2.5 does not free what it read of a notice of disconnection; ours is still found. */
-const char *
-__lsan_default_suppressions(void)
-{
-	return "leak:ber_memcalloc_x\nleak:ber_memalloc_x\nleak:ber_memrealloc_x\n";
-}
-
 static int listener = -1;
 static struct ldap_server server = {
     .text = "ldap://127.0.0.1", .connect_ms = 5000, .request_ms = 5000};

@@ -150,6 +150,63 @@ test_ad_code(void **state)
 	assert_int_equal(ldap_judge_ad_code(""), 0);
 }
 
+/* S43: what is no whole value of known words is not taken for "no policy". */
+static void
+test_policy(void **state)
+{
+	static const struct {
+		size_t n;
+		const char *value;
+		int policy, grace;
+	} cases[] = {
+#define VALUE(v) sizeof(v) - 1, v
+	    {VALUE("\x30\x00"), LDAP_POLICY_NONE, -1},
+	    {VALUE("\x30\x03\x81\x01\x00"), PP_passwordExpired, -1},
+	    {VALUE("\x30\x03\x81\x01\x02"), PP_changeAfterReset, -1},
+	    {VALUE("\x30\x03\x81\x01\x09"), PP_passwordTooLong, -1},
+	    {VALUE("\x30\x05\xa0\x03\x80\x01\x05"), LDAP_POLICY_NONE, -1},
+	    {VALUE("\x30\x05\xa0\x03\x81\x01\x03"), LDAP_POLICY_NONE, 3},
+	    {VALUE("\x30\x08\xa0\x03\x81\x01\x03\x81\x01\x00"), PP_passwordExpired, 3},
+	    {VALUE("\x30\x81\x04\x81\x02\x00\x01"), PP_accountLocked, -1},
+	    {VALUE("\x30\x82\x00\x06\x81\x04\x00\x00\x00\x01"), PP_accountLocked, -1},
+	    {VALUE("\x30\x08\xa0\x06\x80\x04\x7f\xff\xff\xff"), LDAP_POLICY_NONE, -1},
+#define BAD(v) {VALUE(v), LDAP_POLICY_UNREADABLE, -1}
+	    BAD(""),
+	    BAD("\x30"),
+	    BAD("\x31\x00"),
+	    BAD("\x30\x00\x00"),
+	    BAD("\x30\x80"),
+	    BAD("\x30\x81"),
+	    BAD("\x30\x82\x00"),
+	    BAD("\x30\x83\x00\x00\x00"),
+	    BAD("\x30\x04\x81\x01\x00"),
+	    BAD("\x30\x02\x81\x01\x00"),
+	    BAD("\x30\x03\x81\x02\x00"),
+	    BAD("\x30\x02\x81\x00"),
+	    BAD("\x30\x03\x81\x01\x0a"),
+	    BAD("\x30\x03\x81\x01\xff"),
+	    BAD("\x30\x03\x81\x01\xfe"),
+	    BAD("\x30\x06\x81\x04\x00\x00\xff\xff"),
+	    BAD("\x30\x07\x81\x05\x00\x00\x00\x00\x00"),
+	    BAD("\x30\x03\x82\x01\x00"),
+	    BAD("\x30\x02\xa0\x00"),
+	    BAD("\x30\x05\xa0\x03\x82\x01\x03"),
+	    BAD("\x30\x05\xa0\x03\x81\x01\x83"),
+	    BAD("\x30\x05\xa0\x03\x81\x02\x03"),
+	    BAD("\x30\x06\xa0\x04\x81\x01\x03\x00"),
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		struct ldap_reply r = {.policy = 77, .grace = -1};
+
+		ldap_judge_policy((struct span){cases[i].value, cases[i].n}, &r);
+		if (r.policy != cases[i].policy || r.grace != cases[i].grace)
+			fail_msg("case %zu: %d, %d", i, r.policy, r.grace);
+	}
+}
+
 int
 main(void)
 {
@@ -158,6 +215,7 @@ main(void)
 	    cmocka_unit_test(test_service),
 	    cmocka_unit_test(test_elsewhere),
 	    cmocka_unit_test(test_ad_code),
+	    cmocka_unit_test(test_policy),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

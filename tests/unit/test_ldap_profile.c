@@ -15,11 +15,13 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -37,7 +39,19 @@ struct server {
 	unsigned open, most, accepted, answered;
 	bool mute;  /* reads and says nothing */
 	bool leave; /* hangs up after each answer */
+	bool drip;  /* says one octet of each answer */
 };
+
+/* The wall clock, as libldap sees it: set back by an hour whenever somebody looks. */
+static atomic_long wall_s = 2000000000;
+
+int
+gettimeofday(struct timeval *restrict tv, void *restrict tz)
+{
+	(void)tz;
+	*tv = (struct timeval){.tv_sec = atomic_fetch_sub(&wall_s, 3600)};
+	return 0;
+}
 
 static void
 answer(struct server *s, int fd, const uint8_t *in, ssize_t n)
@@ -54,7 +68,7 @@ answer(struct server *s, int fd, const uint8_t *in, ssize_t n)
 	pthread_mutex_lock(&s->lock);
 	s->answered++;
 	pthread_mutex_unlock(&s->lock);
-	(void)send(fd, out, 2u + out[1], MSG_NOSIGNAL);
+	(void)send(fd, out, s->drip ? 1u : 2u + out[1], MSG_NOSIGNAL);
 }
 
 static void
@@ -298,6 +312,22 @@ test_deadline(void **state)
 	server_stop(mute);
 }
 
+/* A wait goes by no clock that can be set. */
+static void
+test_clock(void **state)
+{
+	struct server *s = server_start(false, false);
+	struct ldap_profile *p = profile(s, NULL, 1);
+	int64_t start = stream_clock_ms();
+
+	(void)state;
+	s->drip = true;
+	assert_int_equal(bind_once(p, 200), LDAP_TIMEOUT);
+	assert_in_range(stream_clock_ms() - start, 150, 20000);
+	ldap_profile_close(p);
+	server_stop(s);
+}
+
 static int
 hold_work(struct ldap_conn *c, struct ldap_ask *a, void *arg)
 {
@@ -391,10 +421,17 @@ test_wiped(void **state)
 		assert_int_equal(request[i], 0);
 	/* nothing is read or written after the deadline, and no more than the budget */
 	assert_int_equal(send(fds[1], got, n, 0), n);
+	w.gate.step = LDAP_GATE_REST; /* in the last value of a message */
+	w.gate.part = LDAP_GATE_VALUE;
+	w.gate.more = 100;
 	w.budget = 5;
 	assert_int_equal(ldap_wire_io.sbi_read(&d, got, n), 5);
 	assert_int_equal(ldap_wire_io.sbi_read(&d, got, n), -1);
 	w.budget = 100;
+	w.gate.more = 1; /* what follows is no message */
+	assert_int_equal(ldap_wire_io.sbi_read(&d, got, n), -1);
+	assert_int_equal(errno, EPROTO);
+	assert_string_equal(w.s.error, w.gate.refused);
 	w.s.deadline_ms = 0;
 	assert_int_equal(ldap_wire_io.sbi_read(&d, got, n), -1);
 	assert_int_equal(errno, ETIMEDOUT);
@@ -412,6 +449,7 @@ main(void)
 	    cmocka_unit_test(test_dead_handles),
 	    cmocka_unit_test(test_failover),
 	    cmocka_unit_test(test_deadline),
+	    cmocka_unit_test(test_clock),
 	    cmocka_unit_test(test_full),
 	    cmocka_unit_test(test_nobody),
 	    cmocka_unit_test(test_misconfigured),
