@@ -395,6 +395,7 @@ run_ask(struct auth_run *r)
 	enum verdict v;
 	bool had_dummy;
 
+	r->asked = true;
 	do {
 		s = r->flow->chain[r->pos];
 		r->asked_ms = auth_clock_ms();
@@ -481,7 +482,7 @@ void
 auth_run_start(struct auth_run *r)
 {
 	r->running = true;
-	r->burning = false;
+	r->burning = r->asked = false;
 	r->pos = 0;
 	r->seen = (struct auth_seen){false, false};
 	r->source = NULL;

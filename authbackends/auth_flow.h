@@ -77,6 +77,7 @@ struct auth_run {
 	enum verdict verdict;             /* V_OK, V_PERM or V_TEMP */
 	const struct auth_source *source; /* that decided, NULL when none did */
 	bool user_known;                  /* a backend knows the name: A1 */
+	bool asked;                       /* any backend was */
 	int64_t ms;
 	/* private */
 	size_t pos;

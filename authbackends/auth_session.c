@@ -211,6 +211,8 @@ session_end(struct auth_session *s)
 	/* asked_ms lost up to a millisecond: counted from the next one, nothing is early */
 	if (delay > 0)
 		s->reply_ms = s->asked_ms + 1 + delay;
+	if (s->reply_ms < s->not_before_ms)
+		s->reply_ms = s->not_before_ms;
 	session_on_delay(s);
 }
 

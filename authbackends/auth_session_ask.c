@@ -11,6 +11,7 @@
 #include "authbackends/auth_rule.h"
 #include "authbackends/auth_scram.h"
 #include "authbackends/auth_setup.h"
+#include "base/enc.h"
 #include "base/str.h"
 
 #include <string.h>
@@ -148,6 +149,18 @@ session_note_walk(struct auth_session *s)
 	(void)str_copy(s->reason_text, sizeof(s->reason_text), s->run.check.reason);
 }
 
+/* P3: a no for which no backend was asked is told when one that was asked would have said so. */
+static void
+session_wait_pace(struct auth_session *s)
+{
+	const struct auth_pace *pace = auth_setup_pace(s->listener, auth_sasl_cred(s->sasl));
+	uint64_t random;
+
+	random_bytes(&random, sizeof(random));
+	if (pace != NULL)
+		s->not_before_ms = auth_clock_ms() + auth_pace_pick(pace, random);
+}
+
 static void
 session_on_answer(struct auth_run *r, void *arg)
 {
@@ -162,6 +175,10 @@ session_on_answer(struct auth_run *r, void *arg)
 		return;
 	case V_PERM:
 	case V_NEXT:
+		if (r->asked)
+			auth_pace_add(auth_setup_pace(s->listener, r->check.cred), r->ms);
+		else
+			session_wait_pace(s);
 		session_deny(s, s->reason_text);
 		return;
 	case V_TEMP:
@@ -197,6 +214,8 @@ session_on_guard(enum auth_guard_answer answer, void *arg)
 	if (!session_may_go(s, answer))
 		return;
 	if (rule_refuses(s, auth_sasl_login(s->sasl))) {
+		if (!rule_is_open(s))
+			session_wait_pace(s);
 		session_refuse_by_rule(s);
 		return;
 	}

@@ -32,8 +32,9 @@ struct auth_session {
 	enum verdict scram; /* whose keys the client proves to have: V_OK a user's, else nobody's */
 	bool proven; /* SCRAM: it did, and may come in; only the last, empty response is missing */
 	bool told;   /* recorded and refused by a challenge: the client's answer gets the 535 */
-	int64_t asked_ms; /* when the last octets came: a no is counted from here */
-	int64_t reply_ms; /* not to be answered before */
+	int64_t asked_ms;      /* when the last octets came: a no is counted from here */
+	int64_t not_before_ms; /* a no that asked nobody: not before one that did (P3) */
+	int64_t reply_ms;      /* not to be answered before */
 	struct ev_timer timer;
 	/* the answer */
 	enum verdict verdict;

@@ -25,7 +25,8 @@ static struct auth_source *sources;
 static unsigned *source_threads;
 static size_t n_sources;
 static struct auth_flow *flows;
-static struct auth_cache *cache; /* made when a flow wants it */
+static struct auth_pace (*paces)[CRED__MAX]; /* of the same flows */
+static struct auth_cache *cache;             /* made when a flow wants it */
 static long processors = 1;
 
 static struct auth_source *
@@ -149,6 +150,7 @@ auth_setup_open(const struct conf *conf, char *err, size_t errsize)
 	sources = xcallocarray(most + 1, sizeof(*sources));
 	source_threads = xcallocarray(most + 1, sizeof(*source_threads));
 	flows = xcallocarray(conf->n_auth_flow + 1, sizeof(*flows));
+	paces = xcallocarray(conf->n_auth_flow + 1, sizeof(*paces));
 	for (i = 0; i < conf->n_auth_flow; i++)
 		if (make_flow(&flows[i], &conf->auth_flow_blocks[i], err, errsize) == -1)
 			return -1;
@@ -177,11 +179,13 @@ auth_setup_close(void)
 	free(sources);
 	free(source_threads);
 	free(flows);
+	free(paces);
 	auth_cache_free(cache);
 	cache = NULL;
 	sources = NULL;
 	source_threads = NULL;
 	flows = NULL;
+	paces = NULL;
 	n_sources = 0;
 }
 
@@ -202,6 +206,14 @@ auth_setup_flow(const struct conf_listener *l)
 	if (l->flow_block == NULL || flows == NULL)
 		return NULL;
 	return &flows[l->flow_block - our_conf->auth_flow_blocks];
+}
+
+struct auth_pace *
+auth_setup_pace(const struct conf_listener *l, enum auth_cred cred)
+{
+	if (l->flow_block == NULL || paces == NULL)
+		return NULL;
+	return &paces[l->flow_block - our_conf->auth_flow_blocks][cred];
 }
 
 const struct auth_cache_stats *

@@ -3,6 +3,7 @@
 #define SUBMITD_AUTH_SETUP_H
 
 #include "authbackends/auth_flow.h"
+#include "authbackends/auth_pace.h"
 #include "conf/conf.h"
 
 /*
@@ -17,6 +18,8 @@ void auth_setup_close(void);
 const struct conf_listener *auth_setup_listener(const struct conf *, struct span title);
 /* NULL when the listener has no flow. */
 const struct auth_flow *auth_setup_flow(const struct conf_listener *);
+/* Of the refusals of its flow; NULL as above. */
+struct auth_pace *auth_setup_pace(const struct conf_listener *, enum auth_cred);
 struct auth_source *auth_setup_sources(size_t *n);
 const struct auth_cache_stats *auth_setup_cache(void); /* NULL: no flow has a cache */
 /* Who is asked for: fills the names of check, and ou. */

@@ -72,6 +72,10 @@ conf_derive_guard(struct conf_builder *b)
 	conf_derive_rates(b, "auth_guard", "per_address", &g->per_address, &g->address_rates);
 	conf_derive_rates(b, "auth_guard", "per_network", &g->per_network, &g->network_rates);
 	conf_derive_rates(b, "auth_guard", "per_user", &g->per_user, &g->user_rates);
+	if (g->fail_delay == 0)
+		conf_warn(b, CONF_WHERE(g, auth_guard, fail_delay),
+		    "auth_guard: fail_delay = 0: the time of a refusal may tell which names exist "
+		    "where backends answer them at different speeds; write longer than they take");
 	if (covers_everybody(g))
 		conf_warn(b, g->exempt.where,
 		    "auth_guard: exempt holds every address: passwords may be guessed without end");

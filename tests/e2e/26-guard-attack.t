@@ -6,12 +6,13 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+import subprocess
 import time
 
 import scram
 from daemon import USER, patience
-from guarded import (BOB, LOCKED, RIGHT, WRONG, connect, counted, guess, ledger, login,
-                     service)
+from guarded import (BOB, GUARD, LOCKED, RIGHT, WRONG, asked, connect, counted, guess, ledger,
+                     login, service)
 from tap import equal, ok, run, test, wait_for
 
 SARA, PENCIL = "sara@example.com", "correct pencil"
@@ -94,6 +95,27 @@ def cancelled(_):
         equal((row["failures"], counted(s, "address")[0]["failures"]), (5, 5))
         with connect(s, source="127.51.0.1") as c:
             equal(scram.login(c, SARA, PENCIL)[0], 235)
+
+
+@test("P3: without fail_delay a name that a rule refuses is refused no sooner than others")
+def pace(_):
+    guard = GUARD.replace('"20ms"', '"0s"').replace('"50ms"', '"0s"')
+    dear = scram.keys(PENCIL, iterations=300000)    # every name nobody has costs the same
+    with service(guard, users={SARA: dear}) as s:
+        def took(user, where):
+            with connect(s, source=where) as c:
+                start = time.monotonic()
+                equal(c.auth(user, "wrong")[0], 535)
+                return time.monotonic() - start
+        others = [took(SARA, "127.50.0.1") for _ in range(4)]
+        before = asked(s)
+        ruled = [took("denied@example.com", f"127.51.0.{i}") for i in range(1, 5)]
+        equal(asked(s), before, "attempts that reached the backend")
+        ok(min(ruled) >= min(others) / 2, f"by a rule {ruled}, wrong password {others}")
+        r = subprocess.run([s.binary, "-t", "-f", s.conf], capture_output=True, text=True,
+                           timeout=60, env=s.env)
+        equal(r.returncode, 0)
+        ok("warning: auth_guard: fail_delay = 0" in r.stdout + r.stderr, r.stdout + r.stderr)
 
 
 run()

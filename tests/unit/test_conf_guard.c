@@ -8,10 +8,13 @@
 static const struct conf_case guards[] = {
     {"nothing given", CONF_TEST_BASE, {NULL}},
     {"all of it",
-	CONF_TEST_BASE "auth_guard { per_address = {\"1/1s\", \"100000/31d\"} per_network = {}\n"
-		       "per_user = {\"3/2h\"} lockout = 1h fail_delay = 0 tarpit = 0 remember = 0\n"
-		       "exempt = {\"10.0.0.0/8\", \"::1\", \"192.0.2.1\"} }",
+	CONF_TEST_BASE
+	"auth_guard { per_address = {\"1/1s\", \"100000/31d\"} per_network = {}\n"
+	"per_user = {\"3/2h\"} lockout = 1h fail_delay = 1ms tarpit = 0 remember = 0\n"
+	"exempt = {\"10.0.0.0/8\", \"::1\", \"192.0.2.1\"} }",
 	{NULL}},
+    {"no delay of a no", CONF_TEST_BASE "auth_guard {\nfail_delay = 0 }",
+	{"3 warning: auth_guard: fail_delay = 0: the time of a refusal may tell which names"}},
     {"no rates",
 	CONF_TEST_BASE "auth_guard {\nper_address = {\"5\", \"0/10m\", \"5/10\", \"x/10m\"}\n"
 		       "per_network = {\"100001/1m\", \"5/32d\", \"5/999ms\", \"/1m\"}\n"
