@@ -16,6 +16,13 @@
 
 #define CHECKPOINTS_MAX 100000u
 
+/* Lines that are no records, until the next one explains them. */
+struct torn {
+	uint64_t line; /* the first; 0: none */
+	bool open;     /* the end of the file stands within the last one */
+	struct buf text;
+	char *file; /* owned; NULL: the one being read */
+};
 struct outside {
 	uint64_t seq;
 	struct audit_hash hash;
@@ -27,7 +34,7 @@ struct audit_verify {
 	void *arg;
 	struct audit_summary sum;
 	const char *file;
-	uint64_t line;
+	uint64_t n_files, line;
 	/* the record before, by its own words */
 	bool have_prev;
 	uint64_t prev_seq;
@@ -35,10 +42,8 @@ struct audit_verify {
 	/* another record of the same number: one of the two does not belong there */
 	bool have_other;
 	struct audit_hash other_hash;
-	/* lines that are no records, until the next one explains them */
-	uint64_t torn_line;
-	struct buf torn;
-	struct outside *outside; /* sorted by number at the first line */
+	struct torn torn, before; /* in this file; at the end of the one before */
+	struct outside *outside;  /* sorted by number at the first line */
 	size_t n_outside, cap_outside;
 	bool sorted;
 };
@@ -56,12 +61,21 @@ audit_verify_new(const struct audit_key *pub, audit_finding_fn *fn, void *arg)
 	return v;
 }
 
+static void
+torn_clear(struct torn *t)
+{
+	buf_clear(&t->text);
+	free(t->file);
+	*t = (struct torn){.line = 0};
+}
+
 void
 audit_verify_free(struct audit_verify *v)
 {
 	if (v == NULL)
 		return;
-	buf_clear(&v->torn);
+	torn_clear(&v->torn);
+	torn_clear(&v->before);
 	free(v->outside);
 	free(v);
 }
@@ -188,39 +202,83 @@ outside_end(struct audit_verify *v)
 /* ---- lines ----------------------------------------------------------------------------------- */
 
 static void
-torn_add(struct audit_verify *v, struct span line)
+torn_add(struct audit_verify *v, struct span line, bool whole)
 {
-	if (v->torn_line == 0)
-		v->torn_line = v->line;
-	else if (buf_len(&v->torn) < TORN_KEEP)
-		buf_add_byte(&v->torn, '\n');
-	if (line.n <= TORN_KEEP && buf_len(&v->torn) < TORN_KEEP)
-		buf_add_span(&v->torn, line);
+	struct torn *t = &v->torn;
+
+	if (t->line == 0)
+		t->line = v->line;
+	else if (buf_len(&t->text) < TORN_KEEP)
+		buf_add_byte(&t->text, '\n');
+	if (line.n <= TORN_KEEP && buf_len(&t->text) < TORN_KEEP)
+		buf_add_span(&t->text, line);
 	else
-		buf_add_str(&v->torn, "\n\n\n"); /* such a one no repair explains */
+		buf_add_str(&t->text, "\n\n\n"); /* such a one no record explains */
+	t->open = !whole;
 }
 
-/* l: the record that follows, or NULL. */
-static void
-torn_end(struct audit_verify *v, const struct audit_line *l)
+/* The record, a repair or the begin of the next file, tells of exactly that. */
+static bool
+torn_is_told(const struct torn *t, const struct audit_line *l, const char *kind)
 {
 	struct audit_hash is, told;
 	struct span hash;
 	uint64_t octets;
 
-	if (v->torn_line == 0)
+	if (l == NULL || !span_eq(l->kind, kind) || audit_line_u64(l, "torn", &octets) == -1 ||
+	    audit_line_get(l, "torn_hash", &hash) == -1 || audit_hash_parse(hash, &told) == -1)
+		return false;
+	audit_hash_of(buf_span(&t->text), &is);
+	return octets == buf_len(&t->text) && audit_hash_equal(&is, &told);
+}
+
+static void
+torn_end(struct audit_verify *v, struct torn *t, const struct audit_line *l)
+{
+	const char *file = v->file;
+
+	if (t->line == 0)
 		return;
-	audit_hash_of(buf_span(&v->torn), &is);
-	if (l != NULL && span_eq(l->kind, "repair") && audit_line_u64(l, "torn", &octets) == 0 &&
-	    audit_line_get(l, "torn_hash", &hash) == 0 && audit_hash_parse(hash, &told) == 0 &&
-	    octets == buf_len(&v->torn) && audit_hash_equal(&is, &told))
-		tell(v, AUDIT_NOTE, v->torn_line, 0,
+	if (t->file != NULL)
+		v->file = t->file;
+	if (torn_is_told(t, l, t->file == NULL ? "repair" : "begin"))
+		tell(v, AUDIT_NOTE, t->line, 0,
 		    "a crash tore this line; the start that followed recorded it");
+	else if (t->open)
+		tell(v, AUDIT_PROBLEM, t->line, 0,
+		    "the last line is not whole: torn by a crash (the next start records it), or "
+		    "cut");
 	else
-		tell(v, AUDIT_PROBLEM, v->torn_line, 0,
+		tell(v, AUDIT_PROBLEM, t->line, 0,
 		    "this is no record, and none behind it explains it: changed, cut or put in");
-	v->torn_line = 0;
-	buf_reset(&v->torn);
+	v->file = file;
+	torn_clear(t);
+}
+
+/* It speaks of a torn line, and there is none. */
+static void
+torn_missing(struct audit_verify *v, const struct audit_line *l)
+{
+	uint64_t octets;
+
+	if (audit_line_u64(l, "torn", &octets) == -1 ||
+	    !((span_eq(l->kind, "repair") && v->torn.line == 0) ||
+		(span_eq(l->kind, "begin") && v->before.line == 0 && v->n_files > 1)))
+		return;
+	tell(v, AUDIT_PROBLEM, v->line, l->seq,
+	    "it speaks of a torn line of %" PRIu64 " octets before it, which was removed", octets);
+}
+
+/* l: the record that follows, or NULL. */
+static void
+torn_follows(struct audit_verify *v, const struct audit_line *l)
+{
+	if (l != NULL)
+		torn_missing(v, l);
+	/* the repair of the next file's own first line stands in front of its begin */
+	if (l == NULL || !span_eq(l->kind, "repair"))
+		torn_end(v, &v->before, l);
+	torn_end(v, &v->torn, l);
 }
 
 static void
@@ -399,9 +457,28 @@ check_sync_failed(struct audit_verify *v, const struct audit_line *l)
 void
 audit_verify_file(struct audit_verify *v, const char *name)
 {
-	torn_end(v, NULL);
+	torn_end(v, &v->before, NULL);
+	if (v->torn.line != 0) { /* perhaps the first record of the next one tells */
+		v->before = v->torn;
+		v->before.file = xstrdup(v->file);
+		v->torn = (struct torn){.line = 0};
+	}
 	v->file = name;
 	v->line = 0;
+	v->n_files++;
+}
+
+/* A crash took no more than its LF: in its place it is as good as whole. */
+static bool
+lacks_lf_only(const struct audit_verify *v, const struct audit_line *l)
+{
+	struct audit_hash h = v->prev_hash;
+	uint64_t seq = v->prev_seq;
+
+	if (!l->chained || (!v->have_prev && !begin_words(l, &seq, &h)) || l->seq != seq + 1)
+		return false;
+	audit_hash_next(&h, l->body, &h);
+	return audit_hash_equal(&h, &l->hash);
 }
 
 void
@@ -409,20 +486,17 @@ audit_verify_line(struct audit_verify *v, struct span line, bool whole)
 {
 	struct audit_line l;
 	uint64_t lost;
+	bool is_record;
 
 	v->line++;
-	if (!whole) {
-		torn_end(v, NULL);
-		tell(v, AUDIT_PROBLEM, v->line, 0,
-		    "the last line is not whole: torn by a crash (the next start records it), or "
-		    "cut");
+	is_record = audit_line_parse(line, &l) == 0 && !audit_line_is_part(&l, v->have_prev);
+	if (!is_record || (!whole && !lacks_lf_only(v, &l))) {
+		torn_add(v, line, whole);
 		return;
 	}
-	if (audit_line_parse(line, &l) == -1 || audit_line_is_part(&l, v->have_prev)) {
-		torn_add(v, line);
-		return;
-	}
-	torn_end(v, &l);
+	if (!whole)
+		tell(v, AUDIT_NOTE, v->line, l.seq, "the line feed behind this record is missing");
+	torn_follows(v, &l);
 	if (!l.chained) {
 		tell(v, AUDIT_PROBLEM, v->line, l.seq, "the record has no hash");
 		outside_look(v, &l);
@@ -448,7 +522,7 @@ audit_verify_line(struct audit_verify *v, struct span line, bool whole)
 void
 audit_verify_end(struct audit_verify *v, struct audit_summary *out)
 {
-	torn_end(v, NULL);
+	torn_follows(v, NULL);
 	outside_end(v);
 	*out = v->sum;
 }

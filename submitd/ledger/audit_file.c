@@ -82,6 +82,16 @@ audit_file_add(struct audit_file *a, int64_t time_ms, const char *kind, struct s
 	a->out_records++;
 }
 
+/* What is left of a line that a crash tore. */
+static void
+add_torn(struct buf *m, const struct audit_tail *t)
+{
+	char hex[AUDIT_HASH_TEXT];
+
+	audit_hash_format(&t->torn_hash, hex);
+	buf_addf(m, ",\"torn\":%" PRIu64 ",\"torn_hash\":\"%s\"", t->torn, hex);
+}
+
 /* The first record of a file, or of a chain: where the one before ended. */
 static void
 add_begin(struct audit_file *a, int64_t now_ms, const char *before, struct span members)
@@ -159,18 +169,18 @@ fail:
 
 /* The end of the file whose chain goes on in this one; it may be gone. */
 static void
-take_before(struct audit_file *a, const char *before, const struct audit_file_options *o)
+take_before(struct audit_file *a, const char *before, const struct audit_file_options *o,
+    struct audit_tail *t)
 {
 	int fd = fs_open(before, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
-	struct audit_tail t;
 
 	if (fd == -1)
 		return;
-	if (audit_tail_read(fd, o->line, o->arg, &t) == 0 && t.seq != 0) {
-		a->seq = t.seq;
-		if (t.chained)
-			a->head = t.hash;
-	}
+	if (audit_tail_read(fd, o->line, o->arg, t) == -1)
+		*t = (struct audit_tail){.seq = 0};
+	a->seq = t->seq;
+	if (t->chained)
+		a->head = t->hash;
 	fs_close(fd);
 }
 
@@ -179,12 +189,12 @@ take_before(struct audit_file *a, const char *before, const struct audit_file_op
  * while nobody wrote. Its name, which the caller frees; NULL: a chain begins here.
  */
 static char *
-find_before(struct audit_file *a, const struct audit_file_options *o)
+find_before(struct audit_file *a, const struct audit_file_options *o, struct audit_tail *t)
 {
 	char *before = o->before != NULL ? xstrdup(o->before) : audit_tail_rotated(a->path);
 
 	if (before != NULL)
-		take_before(a, before, o);
+		take_before(a, before, o, t);
 	if (a->seq == 0 && o->before == NULL) {
 		free(before);
 		return NULL;
@@ -195,15 +205,12 @@ find_before(struct audit_file *a, const struct audit_file_options *o)
 static void
 add_repair(struct audit_file *a, const struct audit_tail *t, int64_t now_ms)
 {
-	char hex[AUDIT_HASH_TEXT];
 	struct buf m = BUF_INIT;
 
 	if (!t->torn_ended)
 		buf_add_byte(&a->out, '\n');
-	audit_hash_format(&t->torn_hash, hex);
-	buf_addf(&m,
-	    ",\"reason\":\"the last line was torn\",\"torn\":%" PRIu64 ",\"torn_hash\":\"%s\"",
-	    t->torn, hex);
+	buf_add_str(&m, ",\"reason\":\"the last line was torn\"");
+	add_torn(&m, t);
 	audit_file_add(a, now_ms, "repair", buf_span(&m));
 	buf_clear(&m);
 }
@@ -211,8 +218,8 @@ add_repair(struct audit_file *a, const struct audit_tail *t, int64_t now_ms)
 int
 audit_file_open(struct audit_file *a, const struct audit_file_options *o, int64_t now_ms)
 {
-	struct span none = {NULL, 0};
-	struct audit_tail t;
+	struct audit_tail t, earlier = {.seq = 0};
+	struct buf members = BUF_INIT;
 	struct stat st;
 	char *before = NULL;
 	int fd = open_path(a->path, o->owner, o->group, &st);
@@ -237,11 +244,15 @@ audit_file_open(struct audit_file *a, const struct audit_file_options *o, int64_
 	if (t.lf_is_missing)
 		buf_add_byte(&a->out, '\n');
 	if (t.seq == 0)
-		before = find_before(a, o);
+		before = find_before(a, o, &earlier);
 	if (t.is_torn)
 		add_repair(a, &t, now_ms);
+	/* that file is not written to any more: its torn line is told of in this one */
+	if (earlier.is_torn)
+		add_torn(&members, &earlier);
 	if (t.seq == 0 || t.chained != o->chain)
-		add_begin(a, now_ms, before, none);
+		add_begin(a, now_ms, before, buf_span(&members));
+	buf_clear(&members);
 	free(before);
 	return 0;
 }

@@ -217,6 +217,19 @@ def rotated_meanwhile(_):
         recorded(s, [smtpc.submit(s)])
         equal(records(s)[0]["prev_file"], s.dir + "/audit.log-20261125")
         ok("in 2 files" in verify(s, "--checkpoints", s.log_path), "a chain")
+        # and a crash tore its last line before that
+        s.kill_all()
+        with open(s.dir + "/audit.log", "a") as f:
+            f.write('{"seq":99,"time":"2026-11-25T1')
+        os.rename(s.dir + "/audit.log", s.dir + "/audit.log-20261126")
+        s.start()
+        recorded(s, [smtpc.submit(s)])
+        equal(records(s)[0]["torn"], 30)
+        out = verify(s, "--checkpoints", s.log_path)
+        ok("in 3 files" in out and "a crash tore this line" in out, out)
+        with open(s.dir + "/audit.log-20261126", "r+") as f:
+            f.truncate(os.path.getsize(f.name) - 1)
+        equal(s.run_ctl("audit", "verify").returncode, 1)
 
 
 @test("A4 A5: what gzip compressed is read as it is; cut or damaged it never passes", 120)

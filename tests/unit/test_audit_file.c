@@ -83,11 +83,13 @@ close_it(struct audit_file *a)
 	audit_file_close(a);
 }
 
+static bool quiet;
+
 static void
 nothing(void *arg, const struct audit_finding *f)
 {
 	(void)arg;
-	if (f->kind == AUDIT_PROBLEM)
+	if (f->kind == AUDIT_PROBLEM && !quiet)
 		print_error("%s:%u: %s\n", f->file, (unsigned)f->line, f->text);
 }
 
@@ -210,6 +212,80 @@ test_cut_anywhere(void **state)
 			fail_msg("cut behind octet %zu", n);
 	}
 	buf_clear(&b);
+	unlink(path);
+}
+
+static void
+write_file(const char *file, const struct buf *b, size_t n)
+{
+	FILE *f = fopen(file, "w");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(buf_data(b), 1, n, f), n);
+	fclose(f);
+}
+
+/* The octet there is the end of a record's line: with it or without, it is the same record. */
+static bool
+lf_only(const struct buf *b, size_t n)
+{
+	return buf_data(b)[n] == '\n';
+}
+
+/*
+ * The same file is renamed before the next start: the first record of the next one tells of
+ * the torn line; also when a crash tears that one's own first line.
+ */
+static void
+test_cut_and_rotated(void **state)
+{
+	struct audit_file a;
+	struct buf b = BUF_INIT, second = BUF_INIT;
+	char old[80];
+
+	(void)state;
+	(void)str_printf(old, sizeof(old), "%s.1", path);
+	open_it(&a, &chained);
+	audit_file_add(&a, NOW, "config", span_of(",\"data\":{\"by\":{\"x\":\"y\"}}"));
+	close_it(&a);
+	assert_int_equal(fs_read_file(path, 1u << 20, &b), 0);
+	for (size_t n = 0; n <= buf_len(&b); n++) {
+		unlink(path);
+		write_file(old, &b, n);
+		open_it(&a, &chained);
+		audit_file_add(&a, NOW, "auth", span_of(""));
+		close_it(&a);
+		if (problems(old, path) != 0)
+			fail_msg("cut behind octet %zu, then renamed", n);
+		buf_clear(&second);
+		assert_int_equal(fs_read_file(path, 1u << 20, &second), 0);
+		for (size_t m = 1; m < buf_len(&second); m += n == buf_len(&b) / 2 ? 1 : 97) {
+			write_file(path, &second, m);
+			open_it(&a, &chained);
+			close_it(&a);
+			if (problems(old, path) != 0)
+				fail_msg("cut behind octet %zu, renamed, behind %zu", n, m);
+		}
+	}
+	/* what is cut afterwards, changed or put there is found */
+	for (size_t n = 1; n < buf_len(&b); n++) {
+		unlink(path);
+		write_file(old, &b, n);
+		open_it(&a, &chained);
+		audit_file_add(&a, NOW, "auth", span_of(""));
+		close_it(&a);
+		quiet = true;
+		write_file(old, &b, n - 1);
+		if (n != buf_len(&b) && problems(old, path) == 0 && !lf_only(&b, n - 1))
+			fail_msg("cut behind octet %zu, then behind %zu: not found", n, n - 1);
+		write_file(old, &b, n + 1);
+		if (problems(old, path) == 0 && !lf_only(&b, n))
+			fail_msg("cut behind octet %zu, then made whole: not found", n);
+		quiet = false;
+	}
+	buf_clear(&second);
+	buf_clear(&b);
+	unlink(old);
 	unlink(path);
 }
 
@@ -551,6 +627,7 @@ main(void)
 	    cmocka_unit_test(test_numbers),
 	    cmocka_unit_test(test_torn_twice),
 	    cmocka_unit_test(test_cut_anywhere),
+	    cmocka_unit_test(test_cut_and_rotated),
 	    cmocka_unit_test(test_rotated_meanwhile),
 	    cmocka_unit_test(test_rotation),
 	    cmocka_unit_test(test_unchained),

@@ -307,8 +307,12 @@ test_tail(void **state)
 		assert_int_equal(verify(cut, none, NULL, 0), 0); /* nobody can know */
 		assert_int_equal(verify(cut, none, outside, 1), 1);
 		assert_non_null(strstr(first, "the tail was cut"));
+		cut.n--; /* its LF is nothing of a record */
+		assert_int_equal(verify(cut, none, NULL, 0), 0);
+		assert_int_equal(notes, 1);
 		cut.n--; /* and within a line */
-		assert_int_not_equal(verify(cut, none, NULL, 0), 0);
+		assert_int_equal(verify(cut, none, NULL, 0), 1);
+		assert_non_null(strstr(first, "the last line is not whole"));
 	}
 	/* the record itself, last of the file, is enough */
 	struct span cut = {
