@@ -433,6 +433,21 @@ fs_open_private(const char *path)
 	return -1;
 }
 
+/*
+ * tmp becomes path, unless there is one. In one step: a maker that dies leaves no second name
+ * behind, which fs_open_private() would refuse for ever. 0, also when somebody else was first.
+ */
+static int
+make_appear(const char *tmp, const char *path)
+{
+	int rc = renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_NOREPLACE);
+
+	/* file systems that do not know the flag (NFS) */
+	if (rc == -1 && (errno == EINVAL || errno == ENOSYS))
+		rc = link(tmp, path);
+	return rc == 0 ? fs_sync_parent(path) : errno == EEXIST ? 0 : -1;
+}
+
 int
 fs_make_file(const char *path, mode_t mode, const void *data, size_t n)
 {
@@ -443,7 +458,7 @@ fs_make_file(const char *path, mode_t mode, const void *data, size_t n)
 	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd != -1) {
 		if (fchmod(fd, mode) == 0 && write(fd, data, n) == (ssize_t)n && fsync(fd) == 0)
-			rc = link(tmp, path) == 0 ? fs_sync_parent(path) : errno == EEXIST ? 0 : -1;
+			rc = make_appear(tmp, path);
 		error = errno;
 		close(fd);
 		(void)unlink(tmp);
