@@ -388,6 +388,7 @@ refused_by_rule(struct auth_test *t)
 static const struct conf_listener *
 choose_listener(const struct conf *c, struct span title, const char **why)
 {
+	static char named[200]; /* what *why points to, until the next call */
 	const struct conf_listener *found = NULL;
 	size_t i;
 
@@ -399,7 +400,9 @@ choose_listener(const struct conf *c, struct span title, const char **why)
 		if (l->auth == LISTENER_AUTH_OFF || auth_setup_flow(l) == NULL) {
 			if (title.n == 0)
 				continue;
-			*why = "that listener takes no AUTH";
+			(void)str_printf(
+			    named, sizeof(named), "listener \"%s\" takes no AUTH", l->title);
+			*why = named;
 			return NULL;
 		}
 		if (found != NULL &&
@@ -412,9 +415,13 @@ choose_listener(const struct conf *c, struct span title, const char **why)
 		if (found == NULL)
 			found = l;
 	}
-	if (found == NULL)
-		*why =
-		    title.n != 0 ? "there is no listener of that name" : "no listener takes AUTH";
+	if (found == NULL && title.n != 0) {
+		(void)str_printf(
+		    named, sizeof(named), "there is no listener \"%.*s\"", (int)title.n, title.p);
+		*why = named;
+	} else if (found == NULL) {
+		*why = "no listener takes AUTH";
+	}
 	return found;
 }
 

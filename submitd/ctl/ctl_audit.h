@@ -30,6 +30,10 @@ size_t ctl_audit_peek(const char *path, char *out, size_t n);
 bool ctl_audit_is_packed(const char *path);
 
 /* ---- ctl_audit_match.c ---- */
+/* submitd-audit(7) */
+#define CTL_AUDIT_KINDS                                                                            \
+	"begin", "auth", "accept", "relay", "config", "operator", "died", "gap", "repair",         \
+	    "sync_failed", "moved", "checkpoint"
 struct ctl_audit_query {
 	const char *user, *kind, *mid, *text;
 	struct net_cidr net;

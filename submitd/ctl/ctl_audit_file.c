@@ -158,7 +158,7 @@ ctl_audit_files(struct ctl *ctl, int argc, char **argv, struct ctl_audit_files *
 	conf_free(c);
 	if (f->n == 0) {
 		ctl_error(c == NULL ? "without a usable configuration, name the files"
-				    : "the configuration has no audit record: name the files");
+				    : "the configuration has no audit { file }: name the files");
 		ctl_audit_files_clear(f);
 		return -1;
 	}

@@ -142,6 +142,19 @@ ctl_audit_network(const char *client, char out[NET_ADDR_TEXT])
 
 /* ---- printing -------------------------------------------------------------------------------- */
 
+/* A text with blanks is quoted, so that its end is seen; for people only, --json is exact. */
+static void
+format_value(struct buf *out, const char *name, const char *value)
+{
+	bool quoted = value[0] == '\0' || strpbrk(value, " \t\"") != NULL;
+
+	buf_addf(out, quoted ? " %s=\"" : " %s=", name);
+	for (; *value != '\0'; value++)
+		buf_addf(out, quoted && (*value == '"' || *value == '\\') ? "\\%c" : "%c", *value);
+	if (quoted)
+		buf_add_str(out, "\"");
+}
+
 static void
 format_members(const json_t *o, struct buf *out)
 {
@@ -161,7 +174,7 @@ format_members(const json_t *o, struct buf *out)
 		if (json_is_object(v))
 			format_members(v, out);
 		else
-			buf_addf(out, " %s=%s", name, ctl_text(o, name));
+			format_value(out, name, ctl_text(o, name));
 	}
 }
 

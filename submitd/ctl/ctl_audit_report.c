@@ -298,6 +298,11 @@ run(struct report *r, int n_named, char **named)
 	else
 		print_table(r, v, n);
 	free(v);
+	if (n == 0 && r->q.user != NULL && rc == CTL_OK) {
+		ctl_error(
+		    "the audit record has no login and no message of %s in that time", r->q.user);
+		rc = CTL_FAILED;
+	}
 	if (r->too_many) {
 		ctl_error("more than %u users and networks: the rest is left out", ROWS_MAX);
 		rc = CTL_FAILED;

@@ -5,6 +5,7 @@
  */
 #include "ctl/ctl_audit.h"
 
+#include "base/list.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -63,6 +64,28 @@ on_line(void *arg, struct span line, bool whole)
 
 /* -1: it was printed what is wrong. */
 static int
+set_kind(const char *text, const char **kind)
+{
+	static const char *const kinds[] = {CTL_AUDIT_KINDS};
+	struct buf all = BUF_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		buf_addf(&all, "%s%s",
+		    i == 0                      ? ""
+		    : i + 1 == ARRAY_LEN(kinds) ? " or "
+						: ", ",
+		    kinds[i]);
+		if (strcmp(text, kinds[i]) == 0)
+			*kind = kinds[i];
+	}
+	if (*kind == NULL)
+		ctl_error("--kind %s: %s is right", text, buf_cstr(&all));
+	buf_clear(&all);
+	return *kind == NULL ? -1 : 0;
+}
+
+/* -1: it was printed what is wrong. */
+static int
 set_time(const char *text, const char *name, char out[32])
 {
 	if (ctl_audit_time(text, out) == 0)
@@ -89,8 +112,8 @@ ctl_audit_search(struct ctl *ctl, int argc, char **argv)
 	while ((ch = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
 		if (ch == 'u')
 			s.q.user = optarg;
-		else if (ch == 'k')
-			s.q.kind = optarg;
+		else if (ch == 'k' && set_kind(optarg, &s.q.kind) == 0)
+			continue;
 		else if (ch == 'm')
 			s.q.mid = optarg;
 		else if (ch == 'F')
@@ -261,6 +284,9 @@ ctl_audit_tail(struct ctl *ctl, int argc, char **argv)
 			ctl->json = true;
 		else if (ch == 'n' && str_to_u64(optarg, 0, TAIL_MAX, &lines) == 0)
 			continue;
+		else if (ch == 'n')
+			return ctl_error("-n %s: a number up to %u is right", optarg, TAIL_MAX),
+			       CTL_USAGE;
 		else if (ch == 'h')
 			return ctl_print_help(ctl_command_find("audit")), CTL_OK;
 		else

@@ -131,8 +131,12 @@ print_summary(const struct verify *x, const struct audit_summary *s, size_t file
 		    s->sealed, x->outside, s->left, s->lost);
 		return;
 	}
-	(void)printf("%" PRIu64 " records, %" PRIu64 " to %" PRIu64 ", in %zu file%s: ", s->records,
-	    s->first_seq, s->last_seq, files, files == 1 ? "" : "s");
+	if (s->records == 0)
+		(void)printf("no record in %zu file%s: ", files, files == 1 ? "" : "s");
+	else
+		(void)printf("%" PRIu64 " record%s, %" PRIu64 " to %" PRIu64 ", in %zu file%s: ",
+		    s->records, s->records == 1 ? "" : "s", s->first_seq, s->last_seq, files,
+		    files == 1 ? "" : "s");
 	if (problems == 0)
 		(void)puts("every one is in its place and unchanged");
 	else
@@ -146,9 +150,9 @@ print_summary(const struct verify *x, const struct audit_summary *s, size_t file
 		    "anew; --pub names it");
 	} else if (s->sealed > 0) {
 		(void)printf("%" PRIu64
-			     " checkpoints signed by key %s; the last covers record %" PRIu64
+			     " checkpoint%s signed by key %s; the last covers record %" PRIu64
 			     " and all before it (%s)\n",
-		    s->checkpoints, audit_key_id(x->pub), s->sealed,
+		    s->checkpoints, s->checkpoints == 1 ? "" : "s", audit_key_id(x->pub), s->sealed,
 		    ctl_format_time(s->sealed_ms / 1000, time));
 	}
 	if (s->last_seq > s->sealed && s->sealed > 0)
@@ -159,6 +163,8 @@ print_summary(const struct verify *x, const struct audit_summary *s, size_t file
 		    "checkpoints that left the machine prove that nothing up to record %" PRIu64
 		    " was cut or replaced, not even by who has the key\n",
 		    s->left);
+	if (s->records == 0)
+		return;
 	(void)printf("not known: whether records behind %" PRIu64 " were cut off%s\n", s->last_seq,
 	    x->outside == 0 ? "; checkpoints that left the machine tell: --checkpoints" : "");
 }

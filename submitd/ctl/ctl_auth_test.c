@@ -6,6 +6,7 @@
  */
 #include "ctl/ctl.h"
 
+#include "base/net.h"
 #include "base/str.h"
 
 #include <getopt.h>
@@ -62,7 +63,8 @@ print_backend(const json_t *row)
 		return;
 	}
 	(void)str_printf(ms, sizeof(ms), "%s ms", ctl_text(row, "ms"));
-	(void)printf("%-12s %9s  ", ctl_text(row, "verdict"), ms);
+	(void)printf("%-12s %9s%s", ctl_text(row, "verdict"), ms,
+	    ctl_text(row, "reason")[0] == '\0' ? "" : "  ");
 	ctl_print_clean(ctl_text(row, "reason"));
 	(void)putchar('\n');
 	if (ctl_text(row, "tls")[0] != '\0') {
@@ -134,6 +136,7 @@ read_options(struct ctl *ctl, int argc, char **argv, struct options *o)
 	static const struct option longs[] = {{"listener", required_argument, NULL, 'l'},
 	    {"ip", required_argument, NULL, 'i'}, {"password-stdin", no_argument, NULL, 'p'},
 	    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	struct net_addr a;
 	int ch;
 
 	optind = 0;
@@ -144,6 +147,10 @@ read_options(struct ctl *ctl, int argc, char **argv, struct options *o)
 			break;
 		case 'i':
 			o->ip = optarg;
+			if (net_addr_parse_ip(span_of(optarg), &a) == -1) {
+				ctl_error("--ip %s: an address is right", optarg);
+				return CTL_USAGE;
+			}
 			break;
 		case 'p':
 			o->from_stdin = true;

@@ -110,9 +110,17 @@ ctl_daemon_is_up(struct ctl *ctl)
 static int
 connect_or_say(struct ctl *ctl)
 {
-	const char *path = socket_path(ctl);
-	int fd = open_socket(path);
+	const char *path;
+	int fd;
 
+	/* a mistyped -f must not reach the service of the default file */
+	if (ctl->socket == NULL && ctl->conf_path != NULL && access(ctl->conf_path, R_OK) == -1) {
+		ctl_error("%s: %s; give the right file, or the socket with --socket",
+		    ctl->conf_path, strerror(errno));
+		return -1;
+	}
+	path = socket_path(ctl);
+	fd = open_socket(path);
 	if (fd != -1)
 		return fd;
 	if (errno == EACCES || errno == EPERM)

@@ -111,9 +111,10 @@ backend_file(struct ctl *ctl, const char *backend)
 	}
 	if (n == 1)
 		path = xstrdup(found->path);
+	else if (backend != NULL)
+		ctl_error("there is no backend \"%s\" with type = file", backend);
 	else if (n == 0)
-		ctl_error(backend == NULL ? "the configuration has no backend with type = file"
-					  : "there is no backend with type = file of that name");
+		ctl_error("the configuration has no backend with type = file; --file names one");
 	else
 		ctl_error("there are several file backends: say which with --backend");
 	conf_free(c);
@@ -207,14 +208,11 @@ say_done(const struct ctl *ctl, const char *path, const char *user, const char *
 }
 
 static int
-change_file(struct ctl *ctl, const struct options *o, const char *user, const char *hash)
+change_file(struct ctl *ctl, const char *path, const char *user, const char *hash)
 {
-	char *path = o->file != NULL ? xstrdup(o->file) : backend_file(ctl, o->backend);
 	char err[512];
 	int rc = CTL_FAILED;
 
-	if (path == NULL)
-		return CTL_FAILED;
 	switch (ctl_passwd_change(path, user, hash, err, sizeof(err))) {
 	case PASSWD_ADDED:
 		say_done(ctl, path, user, "new");
@@ -231,7 +229,6 @@ change_file(struct ctl *ctl, const struct options *o, const char *user, const ch
 		ctl_error("%s: %s", path, err);
 		break;
 	}
-	free(path);
 	return rc;
 }
 
@@ -241,6 +238,7 @@ ctl_passwd(struct ctl *ctl, int argc, char **argv)
 	struct options o = {.method = "yescrypt"};
 	char hash[CTL_HASH_MAX] = "", name[256] = "";
 	const char *why, *user;
+	char *path = NULL;
 	int rc = read_options(ctl, argc, argv, &o);
 
 	if (rc != 0)
@@ -255,11 +253,18 @@ ctl_passwd(struct ctl *ctl, int argc, char **argv)
 		ctl_error("%s", why);
 		return CTL_USAGE;
 	}
-	if (!o.delete &&make_hash(o.method, hash) == -1)
-		return CTL_FAILED;
-	if (o.hash_only) {
-		(void)printf(ctl->json ? "{\"hash\":\"%s\"}\n" : "%s\n", hash);
-		return CTL_OK;
+	/* before anybody types a password for nothing */
+	if (!o.hash_only) {
+		path = o.file != NULL ? xstrdup(o.file) : backend_file(ctl, o.backend);
+		if (path == NULL)
+			return CTL_FAILED;
 	}
-	return change_file(ctl, &o, name, o.delete ? NULL : hash);
+	if (!o.delete &&make_hash(o.method, hash) == -1)
+		rc = CTL_FAILED;
+	else if (!o.hash_only)
+		rc = change_file(ctl, path, name, o.delete ? NULL : hash);
+	else
+		(void)printf(ctl->json ? "{\"hash\":\"%s\"}\n" : "%s\n", hash);
+	free(path);
+	return rc;
 }

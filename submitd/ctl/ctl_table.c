@@ -101,10 +101,14 @@ print_cell(const char *s, size_t width, bool right, bool last)
 static void
 print_row(const struct ctl_table *t, const char *const *cells, bool bold)
 {
+	size_t n = t->n_columns;
+
 	if (bold && ctl_colour())
 		(void)fputs("\033[1m", stdout);
-	for (size_t i = 0; i < t->n_columns; i++) {
-		bool last = i + 1 == t->n_columns;
+	while (n > 1 && cells[n - 1][0] == '\0')
+		n--; /* no blanks at the end of a line */
+	for (size_t i = 0; i < n; i++) {
+		bool last = i + 1 == n;
 		size_t width = t->width[i];
 
 		/* later batches may hold longer texts: in a pipe they are not cut */

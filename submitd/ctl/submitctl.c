@@ -36,12 +36,14 @@ static const struct ctl_command commands[] = {
 	"  --limit N                show the newest N messages that match (default 20)\n"},
     {"audit", ctl_audit,
 	"verify [--pub FILE] [--checkpoint SEQ:HASH:SIG] [--checkpoints LOG] [FILE ...]\n"
-	"search [--user U] [--ip A] [--kind K] [--mid ID] [--since T] [--until T] [--failed]\n"
+	"search [--user U] [--ip NETWORK] [--kind K] [--mid ID] [--since T] [--until T] "
+        "[--failed]\n"
 	"       [--limit N] [--file FILE] [TEXT]\n"
 	"user U [--since T] [--until T] [--file FILE] [--csv]\n"
 	"report [--since T] [--until T] [--file FILE] [--csv]\n"
 	"tail [-f] [-n N] [FILE]",
-	"the audit record: verify, search, report",
+	"the audit record: verify, search, report, user, tail",
+	"  --kind K                 auth, accept, relay, config, operator, ...: submitd-audit(7)\n"
 	"  FILE                     instead of the configured one and its rotated ones;\n"
 	"                           \"-\" is standard input\n"
 	"  --pub FILE               the public key; FILE.pub beside the record by default\n"
@@ -87,6 +89,8 @@ static const struct ctl_command commands[] = {
 	"set a password in the file of a file backend, or print a hash",
 	"  The password is asked for twice, or read from standard input when that is no\n"
 	"  terminal; never from the command line.\n"
+	"  --file FILE              this file; else that of the backend in the configuration\n"
+	"  --backend NAME           needed where there are several with type = file\n"
 	"  --method METHOD          yescrypt (default), bcrypt, sha512, argon2id or\n"
 	"                           scram-sha-256\n"
 	"  --hash                   (or no USER) only print the hash, for the\n"

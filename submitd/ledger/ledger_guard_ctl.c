@@ -99,7 +99,7 @@ static void
 clear(json_t *req, struct buf *last, uint8_t *status)
 {
 	const char *key = NULL;
-	char user[CONF_USER_KEY] = "";
+	char user[CONF_USER_KEY] = "", text[400];
 	int all = 0;
 	size_t n;
 
@@ -114,8 +114,11 @@ clear(json_t *req, struct buf *last, uint8_t *status)
 	n = guard_forget(ledger_guard(), ev_wall_ms(), all != 0 ? NULL : key, span_of(user));
 	if (n == 0 && all == 0) {
 		*status = 1;
-		buf_add_str(last, "{\"error\":\"nothing is counted under that key; see submitctl "
-				  "account list\"}");
+		(void)str_printf(text, sizeof(text),
+		    "nothing is counted under \"%.300s\"; see submitctl account list", key);
+		buf_add_str(last, "{\"error\":");
+		json_add_str(last, span_of(text));
+		buf_add_str(last, "}");
 		return;
 	}
 	buf_addf(last, "{\"cleared\":%zu}", n);

@@ -235,6 +235,9 @@ def passwd(s):
         s.reload()
         wait_for(login, "the new user")
     s.ctl("passwd", "--delete", "carol@example.com")
+    r = s.run_ctl("passwd", "--backend", "nowhere", "carol@example.com", text="")
+    equal(r.returncode, 1, "a wrong backend is told before a password is asked for")
+    ok('"nowhere"' in r.stderr, r.stderr)
     with open(path) as f:
         ok("carol" not in f.read(), "deleted")
     ok("$y$" in s.ctl("passwd", "--hash", text="x\n"), "a hash alone")
@@ -264,6 +267,9 @@ def errors(s):
     r = s.run_ctl("--socket", s.dir + "/none.sock", "queue")
     equal(r.returncode, 1)
     ok("none.sock" in r.stderr, r.stderr)
+    r = s.run_ctl("-f", s.dir + "/mistyped.conf", "queue", conf=False)
+    equal(r.returncode, 1, "another service than the one that was meant")
+    ok("mistyped.conf" in r.stderr, r.stderr)
 
 
 @test("DESIGN 7: strangers may not use the control socket")

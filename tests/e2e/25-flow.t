@@ -115,6 +115,7 @@ def tester(s):
     text = s.run_ctl("auth-test", "--password-stdin", YAN, text=YAN_PASSWORD + "\n").stdout
     for part in ("files", "unknown", "web", "accept", "principal  " + YAN, "235 2.7.0"):
         ok(part in text, f"{part!r} is missing in\n{text}")
+    equal([x for x in text.splitlines() if x != x.rstrip()], [], "no blanks at the end of a line")
 
 
 @test("C2, S14: auth-test names the rule and its line")
@@ -177,6 +178,8 @@ def tester_usage(s):
                        (("--password-stdin", "--listener", "none", USER), "x")):
         r = s.run_ctl("auth-test", *args, text=text)
         equal((r.returncode, r.stdout), (2, ""), f"{args} {text[:20]}: {r.stderr}")
+        if len(args) == 4:
+            ok(args[2] in r.stderr, f"{args[2]} is named: {r.stderr}")
 
 
 @test("P3: half a password, too much, and one octet at a time at the control socket")

@@ -149,7 +149,11 @@ def operator(_):
         names = [r["name"] for r in counted(s, "address", "127.90.0.1")]
         ok("mistake" not in s.ctl("account") and names[0].startswith("22:"), str(names))
         equal(login(s, BOB, source="127.91.0.1"), LOCKED)
-        equal(s.run_ctl("account", "clear", "127.91.0.9").returncode, 1)
+        r = s.run_ctl("account", "clear", "127.91.0.9")
+        equal(r.returncode, 1)
+        ok('"127.91.0.9"' in r.stderr, r.stderr)
+        lines = (text + s.ctl("account", "list", "--known")).splitlines()
+        equal([x for x in lines if x != x.rstrip()], [], "no blanks at the end of a line")
         equal(s.ctl("account", "clear", "127.91.0.1").strip(), "forgotten: 1")
         equal(login(s, BOB, source="127.91.0.1"), RIGHT)
         s.ctl("account", "clear", names[0])

@@ -478,7 +478,18 @@ def reading(s):
     ok(mid in s.ctl("audit", "search", "--user", USER.upper(), "--kind", "accept"), "by user")
     ok(mid in s.ctl("audit", "search", "--ip", "127.0.0.0/8", "--since", "1h", mid[:20]), "by text")
     equal(s.run_ctl("audit", "search", "--ip", "192.0.2.0/24").returncode, 1)
-    equal(s.run_ctl("audit", "search", "--since", "yesterday").returncode, 2)
+    for args, right in (("--since yesterday", "an age"), ("--kind login", "auth, accept, relay"),
+                        ("--ip everywhere", "a network"), ("--limit few", "a number")):
+        r = s.run_ctl("audit", "search", *args.split())
+        equal(r.returncode, 2)
+        ok(args in r.stderr and right in r.stderr, r.stderr)
+    r = s.run_ctl("audit", "tail", "-n", "few")
+    equal(r.returncode, 2)
+    ok("-n few" in r.stderr, r.stderr)
+    r = s.run_ctl("audit", "user", "nobody@example.com")
+    equal((r.returncode, r.stdout), (1, ""))
+    ok("nobody@example.com" in r.stderr, r.stderr)
+    ok('reason="wrong password"' in s.ctl("audit", "search", "--failed"), "quoted")
     failures = [json.loads(x) for x in s.ctl("audit", "search", "--failed", "--json").splitlines()]
     ok(failures and all(r.get("verdict") != "ok" for r in failures), str(failures))
     rows = list(csv.DictReader(s.ctl("audit", "report", "--csv", "--since", "1d").splitlines()))
