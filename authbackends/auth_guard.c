@@ -182,7 +182,8 @@ auth_guard_on_res(struct ipc_peer *p, struct ipc_in *in)
 	static const char *const locked[] = {"locked out: too many failures from this address",
 	    "locked out: too many failures from this network",
 	    "locked out: too many failures under this name",
-	    "locked out: too many failures under this name from this network"};
+	    "locked out: too many failures under this name from this network",
+	    "locked out: too many failures under this name from this address"};
 	struct ipc_guard_res m;
 	struct auth_guard *g;
 

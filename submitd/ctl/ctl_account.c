@@ -26,7 +26,7 @@ static const struct ctl_column counted_columns[] = {
 	{"NAME", false, true},
 };
 static const struct ctl_column known_columns[] = {
-	{"USER", false, true}, {"NETWORK", false, false}, {"LOGIN", false, false},
+	{"USER", false, true}, {"FROM", false, false}, {"LOGIN", false, false},
 	{"FAILURES", true, false}, {"LOCKED", true, false},
 };
 enum { OPT_KNOWN = 256, OPT_LIMIT, OPT_ALL, OPT_JSON, OPT_HELP };

@@ -23,7 +23,7 @@
 const char *
 guard_kind_name(enum guard_kind k)
 {
-	static const char *const names[] = {"address", "network", "user", "known"};
+	static const char *const names[] = {"address", "network", "user", "known", "home"};
 
 	return (unsigned)k < GUARD_KIND__MAX ? names[k] : "?";
 }
@@ -234,12 +234,20 @@ guard_query_make(struct guard *g, struct guard_query *q, const struct net_addr *
 	user_hash(g, user, q->key[GUARD_USER].user);
 	key_set_ip(&q->key[GUARD_PAIR], GUARD_PAIR, &net);
 	memcpy(q->key[GUARD_PAIR].user, q->key[GUARD_USER].user, 16);
+	key_set_ip(&q->key[GUARD_HOME], GUARD_HOME, client);
+	memcpy(q->key[GUARD_HOME].user, q->key[GUARD_USER].user, 16);
 }
 
 static bool
-is_known(const struct guard *g, const struct guard_row *pair, int64_t now)
+is_known(const struct guard *g, const struct guard_row *r, int64_t now)
 {
-	return pair != NULL && pair->known_ms != 0 && now - pair->known_ms < g->options.remember_ms;
+	return r != NULL && r->known_ms != 0 && now - r->known_ms < g->options.remember_ms;
+}
+
+static bool
+is_known_at(const struct guard *g, const struct guard_query *q, enum guard_kind kind, int64_t now)
+{
+	return q->named && is_known(g, guard_row_find(g, &q->key[kind]), now);
 }
 
 static unsigned
@@ -249,7 +257,9 @@ kinds_of(const struct guard *g, const struct guard_query *q, int64_t now)
 
 	if (!q->named)
 		kinds &= ~KIND_BIT(GUARD_USER);
-	else if (is_known(g, guard_row_find(g, &q->key[GUARD_PAIR]), now))
+	else if (is_known_at(g, q, GUARD_HOME, now))
+		kinds = KIND_BIT(GUARD_HOME);
+	else if (is_known_at(g, q, GUARD_PAIR, now))
 		kinds = KIND_BIT(GUARD_PAIR);
 	for (i = 0; i < GUARD_KIND__MAX; i++)
 		if (g->options.rates[i].n == 0)
@@ -354,65 +364,86 @@ is_repeat(struct guard *g, int64_t now, uint64_t guess, const struct guard_key *
 	return again;
 }
 
-/* What a user has failed at an address: forgiven there when he gets in. */
+/*
+ * What a user has failed at an address, to be taken back when he gets in; in the upper half
+ * how much of that was taken back today.
+ */
+#define DEBT(v) ((v)&0xffffu)
+#define FORGIVEN(v) ((v) >> 16)
+
 static uint32_t *
 debt_of(struct guard *g, int64_t now, const struct guard_query *q)
 {
-	uint64_t key = guard_mix(g->seed, &q->key[GUARD_ADDRESS], sizeof(struct guard_key));
+	return guard_memo_at(g->debts, guard_mix(g->seed, &q->key[GUARD_HOME], sizeof(q->key[0])),
+	    (uint32_t)(now / 1000), (uint32_t)(GUARD_REPEAT_MS / 1000));
+}
 
-	key = guard_mix(key, &q->key[GUARD_USER], sizeof(struct guard_key));
-	return guard_memo_at(
-	    g->debts, key, (uint32_t)(now / 1000), (uint32_t)(GUARD_REPEAT_MS / 1000));
+static uint32_t
+take_back(uint32_t *debt)
+{
+	uint32_t left = GUARD_FORGIVE_MAX - FORGIVEN(*debt);
+	uint32_t n = DEBT(*debt) < left ? DEBT(*debt) : left;
+
+	*debt = (FORGIVEN(*debt) + n) << 16;
+	return n;
 }
 
 static void
 note_failure(struct guard *g, int64_t now, struct guard_query *q, struct span name)
 {
-	bool known = q->named && is_known(g, guard_row_find(g, &q->key[GUARD_PAIR]), now);
+	bool at_home = is_known_at(g, q, GUARD_HOME, now);
+	bool known = is_known_at(g, q, GUARD_PAIR, now);
 	bool at_user = is_repeat(g, now, q->guess, NULL);
 	bool at_address = is_repeat(g, now, q->guess, &q->key[GUARD_ADDRESS]);
 	bool at_network = is_repeat(g, now, q->guess, &q->key[GUARD_NETWORK]);
+	uint32_t *debt = debt_of(g, now, q);
 
 	g->stats.failures++;
 	if (at_user || at_address || at_network)
 		g->stats.repeats++;
 	if (!at_address)
 		fail(g, now, q, GUARD_ADDRESS, name);
-	if (!at_network) {
+	if (!at_address && at_home)
+		fail(g, now, q, GUARD_HOME, name);
+	if (!at_network)
 		fail(g, now, q, GUARD_NETWORK, name);
-		if (known)
-			fail(g, now, q, GUARD_PAIR, name);
-	}
-	if (!at_user && !known && q->named)
+	if (!at_network && known)
+		fail(g, now, q, GUARD_PAIR, name);
+	if (!at_user && !known && !at_home && q->named)
 		fail(g, now, q, GUARD_USER, name);
-	if (!at_address && !at_network)
-		++*debt_of(g, now, q);
+	if (!at_address && !at_network && DEBT(*debt) < 0xffffu)
+		++*debt;
+}
+
+/* He is known here from now on; the file need not have it more exactly than to a day. */
+static void
+remember(struct guard *g, int64_t now, const struct guard_query *q, enum guard_kind kind,
+    struct span name)
+{
+	struct guard_row *r = guard_row_get(g, now, &q->key[kind]);
+
+	if (now - r->known_ms < KNOWN_FRESH_MS && now >= r->known_ms)
+		return;
+	r->known_ms = now;
+	guard_row_name(r, name);
+	guard_row_changed(g, r);
 }
 
 static void
 note_success(struct guard *g, int64_t now, struct guard_query *q, struct span name)
 {
-	struct guard_row *pair = guard_row_find(g, &q->key[GUARD_PAIR]);
-	uint32_t *debt = debt_of(g, now, q), i;
+	uint32_t n, i;
 
 	g->stats.successes++;
 	if (!q->named)
 		return;
-	for (i = 0; i < GUARD_PAIR; i++)
-		row_forgive(g, *debt == 0 ? NULL : guard_row_find(g, &q->key[i]), *debt);
-	*debt = 0;
+	n = take_back(debt_of(g, now, q));
+	for (i = 0; i < GUARD_KIND__MAX; i++)
+		row_forgive(g, guard_row_find(g, &q->key[i]), n);
 	if (g->options.remember_ms == 0)
 		return;
-	if (pair == NULL)
-		pair = guard_row_get(g, now, &q->key[GUARD_PAIR]);
-	else if (now - pair->known_ms < KNOWN_FRESH_MS && now >= pair->known_ms &&
-		 guard_row_failures(g, pair, now) == 0)
-		return;
-	guard_row_unlock(g, pair);
-	memset(pair->w, 0, sizeof(pair->w));
-	pair->known_ms = now;
-	guard_row_name(pair, name);
-	guard_row_changed(g, pair);
+	remember(g, now, q, GUARD_PAIR, name);
+	remember(g, now, q, GUARD_HOME, name);
 }
 
 void

@@ -19,6 +19,11 @@
  * A user who logged in from a network within `remember` is a known pair with it. From
  * there only the pair's own failures count against him, so that nobody else can lock
  * him out of his usual place, neither under his name nor from a neighbour's machine.
+ * The very address he logged in from is his home: what others of that network fail under
+ * his name does not hold there either.
+ *
+ * A success takes back what the user failed at that address, but not without end: else
+ * whoever shares an address with him could guess at his name after each of his logins.
  *
  * What is counted is guesses: the same wrong password for the same user counts once a
  * day and key, so devices that try an old password for ever stay what they are, a
@@ -30,6 +35,7 @@ enum guard_kind {
 	GUARD_NETWORK = 1, /* /24 or /64 */
 	GUARD_USER = 2,
 	GUARD_PAIR = 3, /* a user in a network he logged in from */
+	GUARD_HOME = 4, /* a user at an address he logged in from */
 	GUARD_KIND__MAX
 };
 const char *guard_kind_name(enum guard_kind);
@@ -58,7 +64,7 @@ struct guard_row {
 	struct guard_window w[CONF_RATES_MAX]; /* as the rates of its kind */
 	int64_t since_ms, last_ms;             /* first and last counted failure */
 	int64_t until_ms;                      /* locked out until; 0: not */
-	int64_t known_ms;                      /* pairs: the last success */
+	int64_t known_ms;                      /* pairs, homes: the last success */
 	char *name;                            /* last name tried, as it may be shown; or NULL */
 	struct guard_pending *pending;         /* guesses under way, each once */
 	uint32_t n_pending, cap_pending;
@@ -72,13 +78,14 @@ TAILQ_HEAD(guard_rows, guard_row);
 
 /* Rows of each kind; the one that changed least recently goes first. */
 #define GUARD_ROWS_MAX 65536u
-#define GUARD_PAIRS_MAX 131072u
+#define GUARD_PAIRS_MAX 131072u /* and as many homes */
 #define GUARD_REPEAT_MS INT64_C(86400000)
+#define GUARD_FORGIVE_MAX 10u /* failures of a user at an address that a day's logins take back */
 #define GUARD_PENDING_MS 1000
 #define GUARD_PENDING_MAX 256u /* guesses under way of one key */
 
 struct guard_options {
-	struct conf_rates rates[GUARD_KIND__MAX]; /* pairs have those of users */
+	struct conf_rates rates[GUARD_KIND__MAX]; /* pairs and homes have those of users */
 	int64_t lockout_ms, tarpit_ms, remember_ms;
 };
 void guard_options_from(struct guard_options *, const struct conf_auth_guard *);
@@ -123,7 +130,8 @@ void guard_note(
 void guard_tick(struct guard *, int64_t now);
 
 /* ---- for the operator ---- */
-/* "192.0.2.1", "192.0.2.0/24", "ann@example.com"; of a pair the network: its name is the user. */
+/* "192.0.2.1", "192.0.2.0/24", "ann@example.com"; of a pair or home the place: its name is the
+ * user. */
 void guard_row_key(const struct guard_row *, struct buf *out);
 /* How many failures its windows hold, the largest of them. */
 uint32_t guard_row_failures(const struct guard *, const struct guard_row *, int64_t now);

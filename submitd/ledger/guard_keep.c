@@ -34,6 +34,7 @@ guard_options_from(struct guard_options *o, const struct conf_auth_guard *c)
 	o->rates[GUARD_NETWORK] = c->network_rates;
 	o->rates[GUARD_USER] = c->user_rates;
 	o->rates[GUARD_PAIR] = c->user_rates;
+	o->rates[GUARD_HOME] = c->user_rates;
 	o->lockout_ms = c->lockout;
 	o->tarpit_ms = c->tarpit;
 	o->remember_ms = c->remember;
@@ -161,7 +162,7 @@ guard_row_key(const struct guard_row *r, struct buf *out)
 	memcpy(a.ip, r->key.ip, sizeof(a.ip));
 	net_addr_format_ip(&a, ip);
 	buf_add_str(out, ip);
-	if (r->key.kind != GUARD_ADDRESS)
+	if (r->key.kind != GUARD_ADDRESS && r->key.kind != GUARD_HOME)
 		buf_add_str(out, a.family == 4 ? "/24" : "/64");
 }
 
@@ -223,5 +224,6 @@ guard_forget(struct guard *g, int64_t now, const char *key, struct span user)
 	memset(&addr, 0, sizeof(addr));
 	guard_query_make(g, &q, &addr, user, 0);
 	n = forget_user(g, now, GUARD_USER, q.key[GUARD_USER].user, key);
-	return n + forget_user(g, now, GUARD_PAIR, q.key[GUARD_USER].user, key);
+	n += forget_user(g, now, GUARD_PAIR, q.key[GUARD_USER].user, key);
+	return n + forget_user(g, now, GUARD_HOME, q.key[GUARD_USER].user, key);
 }

@@ -104,7 +104,7 @@ guard_row_get(struct guard *g, int64_t now, const struct guard_key *k)
 
 	if (r != NULL)
 		return r;
-	if (g->stats.rows[k->kind] >= (k->kind == GUARD_PAIR ? GUARD_PAIRS_MAX : GUARD_ROWS_MAX))
+	if (g->stats.rows[k->kind] >= (k->kind >= GUARD_PAIR ? GUARD_PAIRS_MAX : GUARD_ROWS_MAX))
 		evict(g, (enum guard_kind)k->kind);
 	r = xcallocarray(1, sizeof(*r));
 	r->key = *k;

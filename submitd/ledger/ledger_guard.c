@@ -349,9 +349,10 @@ ledger_guard_stats(struct buf *out)
 	    n_asked, s->go, s->locked, n_busy, s->failures, s->repeats, s->successes, s->lockouts,
 	    s->evicted);
 	buf_addf(out,
-	    ",\"addresses\":%zu,\"networks\":%zu,\"users\":%zu,\"known\":%zu,\"locked_now\":%zu"
-	    ",\"under_way\":%zu,\"waiting\":%zu,\"unwritten\":%s,\"failing\":%s}",
+	    ",\"addresses\":%zu,\"networks\":%zu,\"users\":%zu,\"known\":%zu,\"homes\":%zu"
+	    ",\"locked_now\":%zu,\"under_way\":%zu,\"waiting\":%zu,\"unwritten\":%s,\"failing\":%"
+	    "s}",
 	    s->rows[GUARD_ADDRESS], s->rows[GUARD_NETWORK], s->rows[GUARD_USER],
-	    s->rows[GUARD_PAIR], s->locked_now, n_held, n_waiting,
+	    s->rows[GUARD_PAIR], s->rows[GUARD_HOME], s->locked_now, n_held, n_waiting,
 	    guard_is_dirty(guard) ? "true" : "false", failing ? "true" : "false");
 }

@@ -35,13 +35,13 @@ add_text(struct buf *b, const char *key, struct span value)
 static void
 add_row(struct buf *b, const struct guard_row *r, int64_t now)
 {
-	bool locked = guard_row_is_locked(r, now);
+	bool locked = guard_row_is_locked(r, now), of_user = r->key.kind >= GUARD_PAIR;
 	struct buf key = BUF_INIT;
 
 	guard_row_key(r, &key);
 	buf_addf(b, "{\"kind\":\"%s\"", guard_kind_name((enum guard_kind)r->key.kind));
-	add_text(b, "key", r->key.kind == GUARD_PAIR ? span_of(r->name) : buf_span(&key));
-	if (r->key.kind == GUARD_PAIR)
+	add_text(b, "key", of_user ? span_of(r->name) : buf_span(&key));
+	if (of_user)
 		add_text(b, "network", buf_span(&key));
 	else
 		add_text(b, "name", span_of(r->name));

@@ -53,9 +53,20 @@ def victim(_):
         ok(row["locked"] and row["failures"] == 8, str(row))
         known = s.ctl_rows("account", "list", "--known")
         ok((USER, "127.50.0.0/24") in [(r["key"], r["network"]) for r in known], str(known))
-        # the usual place is no open door
+        ok((USER, "127.50.0.1") in [(r["key"], r["network"]) for r in known], str(known))
+        # the usual place is no open door, and a stranger in it shuts none
         guess(s, 8, source="127.50.0.5")
+        equal(login(s, source="127.50.0.6"), LOCKED, "elsewhere in the usual network")
+        equal(login(s, source="127.50.0.1"), RIGHT, "the very address")
+        equal(login(s, source="127.50.0.77"), RIGHT, "and the other one")
+        s.restart()
+        equal(login(s, source="127.50.0.1"), RIGHT, "after a restart")
+        guess(s, 8, source="127.50.0.1")
         equal(login(s, source="127.50.0.1"), LOCKED, "after failures of its own")
+        equal(login(s, source="127.50.0.77"), RIGHT, "which are the other one's business as little")
+        row = [r for r in counted(s, "home", USER) if r["network"] == "127.50.0.1"][0]
+        ok(row["locked"] and row["failures"] == 8, str(row))
+        ok(f"{USER} in 127.50.0.1 " in s.ctl("account"), s.ctl("account"))
 
 
 @test("A7: one NAT: who is known there stays in, a success forgives only its own failures")

@@ -197,7 +197,7 @@ test_lies(void **state)
 	m = want_ask();
 	assert_int_equal(auth_guard_on_res(ledger, &in), -1);
 	assert_int_equal(answer(m.call, GUARD_VERDICT__MAX, 0, 0), -1);
-	assert_int_equal(answer(m.call, GUARD_LOCKED, 4, 0), -1);
+	assert_int_equal(answer(m.call, GUARD_LOCKED, 5, 0), -1);
 	assert_int_equal(answer(m.call + 1, GUARD_GO, 0, 0), 0);
 	assert_int_equal(told.times, 0);
 	assert_int_equal(answer(m.call, GUARD_LOCKED, 0, UINT32_MAX), 0);

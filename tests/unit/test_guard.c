@@ -112,9 +112,74 @@ test_user(void **state)
 	assert_verdict("192.0.2.1", "other@x", GUARD_GO);
 	/* from his usual network he gets in, with any of its addresses */
 	assert_int_equal(try("203.0.113.99", "victim@x", 77, GUARD_SUCCESS).verdict, GUARD_GO);
-	/* which is no open door: his own failures there count for themselves */
+	/* which is no open door: failures there count for themselves */
 	fail_times("203.0.113.66", "victim@x", 10);
-	assert_verdict("203.0.113.5", "victim@x", GUARD_LOCKED);
+	assert_verdict("203.0.113.66", "victim@x", GUARD_LOCKED);
+	assert_verdict("203.0.113.1", "victim@x", GUARD_LOCKED);
+}
+
+/* A stranger in his own network locks him out at no address that he logged in from. */
+static void
+test_home(void **state)
+{
+	struct guard_answer a;
+
+	(void)state;
+	(void)try("203.0.113.5", "ann@x", 77, GUARD_SUCCESS);
+	(void)try("2001:db8::5", "ann@x", 77, GUARD_SUCCESS);
+	assert_int_equal(guard_stats(g)->rows[GUARD_HOME], 2);
+	fail_times("203.0.113.66", "ann@x", 10);
+	fail_times("2001:db8::66", "ann@x", 10);
+	a = try("203.0.113.66", "ann@x", 0, GUARD_NONE);
+	assert_int_equal(a.verdict, GUARD_LOCKED);
+	assert_int_equal(a.kind, GUARD_PAIR);
+	assert_verdict("2001:db8::67", "ann@x", GUARD_LOCKED);
+	a = try("203.0.113.5", "ann@x", 77, GUARD_SUCCESS);
+	assert_int_equal(a.verdict, GUARD_GO);
+	assert_int_equal(a.delay_ms, 0);
+	assert_int_equal(try("2001:db8::5", "ann@x", 77, GUARD_SUCCESS).verdict, GUARD_GO);
+	/* nor do his logins there give the stranger further guesses */
+	assert_verdict("203.0.113.66", "ann@x", GUARD_LOCKED);
+	/* what is failed at the address itself counts there, and for the network too */
+	fail_times("203.0.113.5", "ann@x", 10);
+	a = try("203.0.113.5", "ann@x", 77, GUARD_NONE);
+	assert_int_equal(a.verdict, GUARD_LOCKED);
+	assert_int_equal(a.kind, GUARD_HOME);
+	assert_int_equal(guard_forget(g, now, "ann@x", span_of("ann@x")), 3); /* and two networks */
+	assert_verdict("203.0.113.5", "ann@x", GUARD_GO);
+	fail_times("203.0.113.5", "ann@x", 10);
+	assert_verdict("203.0.113.7", "ann@x", GUARD_LOCKED);
+	/* it is his home for as long as he is remembered */
+	now += 28 * DAY;
+	guard_tick(g, now);
+	assert_int_equal(guard_stats(g)->rows[GUARD_HOME], 0);
+	assert_int_equal(guard_stats(g)->rows[GUARD_PAIR], 0);
+}
+
+/* Who shares an address with a user, and waits for his logins, has no guesses without end. */
+static void
+test_forgive_bound(void **state)
+{
+	unsigned guesses = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++, now += MIN) { /* one login a minute, nine guesses each */
+		(void)try("203.0.113.5", "ann@x", 77, GUARD_SUCCESS);
+		for (unsigned k = 0; k < 9; k++)
+			guesses +=
+			    try("203.0.113.5", "ann@x", 0, GUARD_FAILURE).verdict == GUARD_GO;
+	}
+	/* what a day's logins take back, and ten in each lock-out's time */
+	assert_in_range(guesses, 10, GUARD_FORGIVE_MAX + 10 * (200 / 30 + 2));
+	/* likewise next to him, where his logins take nothing back */
+	now += DAY;
+	for (guesses = 0; guesses < 9; guesses++) {
+		assert_int_equal(try("203.0.113.5", "ann@x", 77, GUARD_SUCCESS).verdict, GUARD_GO);
+		fail_times("203.0.113.66", "ann@x", 1);
+	}
+	(void)try("203.0.113.5", "ann@x", 77, GUARD_SUCCESS);
+	fail_times("203.0.113.66", "ann@x", 1);
+	assert_verdict("203.0.113.66", "ann@x", GUARD_LOCKED);
 }
 
 /* A neighbour who guesses locks nobody out who is known there. */
@@ -308,6 +373,15 @@ test_bounds(void **state)
 	assert_int_equal(guard_stats(g)->rows[GUARD_NETWORK], GUARD_ROWS_MAX);
 	assert_int_equal(guard_stats(g)->rows[GUARD_USER], GUARD_ROWS_MAX);
 	assert_verdict("192.0.2.1", "b@x", GUARD_LOCKED);
+	/* one user with an account and very many addresses makes others known no longer */
+	(void)try("203.0.113.5", "old@x", 1, GUARD_SUCCESS);
+	for (i = 0; i < GUARD_PAIRS_MAX + 10; i++) {
+		(void)str_printf(ip, sizeof(ip), "2001:db8:%x:%x::1", i >> 16, i & 0xffff);
+		(void)try(ip, "insider@x", 2, GUARD_SUCCESS);
+	}
+	assert_int_equal(guard_stats(g)->rows[GUARD_PAIR], GUARD_PAIRS_MAX);
+	assert_int_equal(guard_stats(g)->rows[GUARD_HOME], GUARD_PAIRS_MAX);
+	assert_int_equal(try("203.0.113.5", "old@x", 1, GUARD_SUCCESS).verdict, GUARD_GO);
 }
 
 static void
@@ -357,6 +431,8 @@ main(void)
 	    T(test_delay),
 	    T(test_network),
 	    T(test_user),
+	    T(test_home),
+	    T(test_forgive_bound),
 	    T(test_neighbour),
 	    T(test_forgive),
 	    T(test_repeats),
