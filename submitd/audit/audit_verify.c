@@ -384,11 +384,16 @@ check_place(struct audit_verify *v, const struct audit_line *l)
 	}
 	if (l->seq > v->prev_seq + 2)
 		tell(v, AUDIT_PROBLEM, v->line, l->seq,
-		    "records %" PRIu64 " to %" PRIu64 " are missing before it: removed or moved",
+		    "records %" PRIu64 " to %" PRIu64
+		    " are missing before it: removed or moved; without them it cannot be "
+		    "checked itself",
 		    v->prev_seq + 1, l->seq - 1);
 	else if (l->seq > v->prev_seq + 1)
 		tell(v, AUDIT_PROBLEM, v->line, l->seq,
-		    "record %" PRIu64 " is missing before it: removed or moved", l->seq - 1);
+		    "record %" PRIu64
+		    " is missing before it: removed or moved; without it this one cannot be "
+		    "checked itself",
+		    l->seq - 1);
 	else if (!follows(v, l))
 		tell(v, AUDIT_PROBLEM, v->line, l->seq,
 		    "record %" PRIu64 " was changed, or record %" PRIu64 " before it was replaced",

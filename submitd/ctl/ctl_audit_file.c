@@ -95,17 +95,19 @@ add_rotated(struct ctl_audit_files *f, const char *path)
 	buf_clear(&pattern);
 }
 
-/* The number of its first record; 0: none. */
+/* The number of its first record, a torn line may stand before it; 0: none. */
 static uint64_t
 first_seq(const char *path)
 {
 	struct audit_line l = {.seq = 0};
-	char text[65536], *lf;
-	size_t n = ctl_audit_peek(path, text, sizeof(text));
+	char text[65536];
+	struct span rest = {text, ctl_audit_peek(path, text, sizeof(text))}, line;
 
-	lf = n == 0 ? NULL : memchr(text, '\n', n);
-	if (lf == NULL || audit_line_parse((struct span){text, (size_t)(lf - text)}, &l) == -1)
-		return 0;
+	while (rest.p != NULL && rest.n > 0 && l.seq == 0) {
+		line = span_cut(&rest, '\n');
+		if (rest.p == NULL || audit_line_parse(line, &l) == -1)
+			l.seq = 0;
+	}
 	return l.seq;
 }
 

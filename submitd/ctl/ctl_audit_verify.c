@@ -112,6 +112,16 @@ on_line(void *arg, struct span line, bool whole)
 	audit_verify_line(x->v, line, whole);
 }
 
+static const char *
+verdict(const struct verify *x, const struct audit_summary *s)
+{
+	if (s->problems + x->bad > 0)
+		return "bad";
+	if (s->records == 0)
+		return "empty";
+	return x->pub == NULL ? "unsigned" : "good";
+}
+
 static void
 print_summary(const struct verify *x, const struct audit_summary *s, size_t files)
 {
@@ -126,9 +136,9 @@ print_summary(const struct verify *x, const struct audit_summary *s, size_t file
 			     ",\"head\":\"%s\",\"key\":\"%s\",\"checkpoints\":%" PRIu64
 			     ",\"signed_upto\":%" PRIu64 ",\"outside_checkpoints\":%" PRIu64
 			     ",\"outside_upto\":%" PRIu64 ",\"lost\":%" PRIu64 "}\n",
-		    problems == 0 ? "good" : "bad", problems, files, s->records, s->first_seq,
-		    s->last_seq, hex, x->pub == NULL ? "" : audit_key_id(x->pub), s->checkpoints,
-		    s->sealed, x->outside, s->left, s->lost);
+		    verdict(x, s), problems, files, s->records, s->first_seq, s->last_seq, hex,
+		    x->pub == NULL ? "" : audit_key_id(x->pub), s->checkpoints, s->sealed,
+		    x->outside, s->left, s->lost);
 		return;
 	}
 	if (s->records == 0)
@@ -226,7 +236,7 @@ run(struct verify *x, const struct ctl_audit_files *f)
 		x->log = x->logs[i];
 		x->log_line = 0;
 		if (ctl_audit_read(x->logs[i], on_log_line, x) == -1)
-			rc = CTL_FAILED;
+			unread(x, x->logs[i]);
 	}
 	x->log_line = 0;
 	for (size_t i = 0; i < f->n; i++) {
@@ -238,7 +248,7 @@ run(struct verify *x, const struct ctl_audit_files *f)
 	check_signed(x, &sum);
 	print_summary(x, &sum, f->n);
 	audit_verify_free(x->v);
-	if (sum.problems + x->bad > 0 || x->pub == NULL || sum.records == 0)
+	if (strcmp(verdict(x, &sum), "good") != 0)
 		rc = CTL_FAILED;
 	audit_key_free(x->pub);
 	return rc;
