@@ -48,6 +48,17 @@ audit_senders_get(enum role role, uint64_t src)
 	return s;
 }
 
+bool
+audit_senders_is_other(const struct ipc_peer *p, enum role role, uint64_t src)
+{
+	if (role == ROLE_QUEUE)
+		return false;
+	for (size_t i = 0; i < n_senders; i++)
+		if (senders[i].peer == p && senders[i].src != src)
+			return true;
+	return false;
+}
+
 void
 audit_sender_take(
     struct audit_sender *s, uint64_t first, uint64_t last, uint64_t *skip, uint64_t *missing)

@@ -30,6 +30,11 @@ struct audit_sender {
 /* Finds or makes it. */
 struct audit_sender *audit_senders_get(enum role, uint64_t src);
 /*
+ * That process spoke as another sender already: only the queue does, which hands on what
+ * those before it left. Else one process could push all others out of the table.
+ */
+bool audit_senders_is_other(const struct ipc_peer *, enum role, uint64_t src);
+/*
  * It offers records first to last. *skip: so many at the front are known already;
  * *missing: so many before first never came.
  */

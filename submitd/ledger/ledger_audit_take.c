@@ -89,11 +89,14 @@ tell_gap(const struct audit_sender *s, uint64_t lost, uint64_t before, const cha
 static int64_t
 take(struct ipc_peer *p, uint64_t src, uint64_t first, uint64_t last, bool keeps)
 {
-	struct audit_sender *s = audit_senders_get(ipc_peer_role(p), src);
+	enum role role = ipc_peer_role(p);
+	struct audit_sender *s;
 	uint64_t skip, missing;
 
-	if (src == 0 || first == 0 || last < first || last == UINT64_MAX)
+	if (src == 0 || first == 0 || last < first || last == UINT64_MAX ||
+	    audit_senders_is_other(p, role, src))
 		return -1;
+	s = audit_senders_get(role, src);
 	audit_sender_heard(s, p, keeps);
 	if (ledger_audit_pending() > pending_max())
 		ledger_audit_close(LEDGER_CLOSED_FULL);

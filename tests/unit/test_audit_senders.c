@@ -147,6 +147,19 @@ test_gone(void **state)
 		;
 }
 
+/* One process is one sender, but for the queue. */
+static void
+test_one_each(void **state)
+{
+	(void)state;
+	assert_false(audit_senders_is_other(peer, ROLE_AUTH, SRC));
+	(void)sender(ROLE_AUTH, SRC, false);
+	assert_false(audit_senders_is_other(peer, ROLE_AUTH, SRC));
+	assert_true(audit_senders_is_other(peer, ROLE_AUTH, SRC + 1));
+	assert_false(audit_senders_is_other(NULL, ROLE_AUTH, SRC + 1));
+	assert_false(audit_senders_is_other(peer, ROLE_QUEUE, SRC + 1));
+}
+
 static void
 test_unsynced(void **state)
 {
@@ -270,6 +283,7 @@ main(void)
 	    cmocka_unit_test_setup(test_refused, each),
 	    cmocka_unit_test_setup(test_refused_first, each),
 	    cmocka_unit_test_setup(test_gone, each),
+	    cmocka_unit_test_setup(test_one_each, each),
 	    cmocka_unit_test_setup(test_unsynced, each),
 	    cmocka_unit_test_setup(test_replay, each),
 	};
