@@ -55,9 +55,9 @@ drain_step(struct queue *q)
 	pthread_mutex_lock(&q->lock);
 	bool idle = TAILQ_EMPTY(&q->todo) && TAILQ_EMPTY(&q->finished);
 	pthread_mutex_unlock(&q->lock);
-	if (!idle || (q->n_jobs > 0 && ev_now_ms() < q->drain_until))
+	if ((!idle || q->n_jobs > 0) && ev_now_ms() < q->drain_until)
 		return;
-	queue_commit_stop(q);
+	queue_commit_stop(q); /* finishes what it was given, unless there is no room for it */
 	qworker_stop(&q->maint);
 	q->reader_stop = true;
 	qworker_stop(&q->reader);

@@ -119,6 +119,17 @@ set_rcpts(struct qcommit *c, const struct store_envelope *env, enum rcpt_state f
 	return rc;
 }
 
+/*
+ * NULL: there is none. An error must end the transaction: SQLite may have undone it, and
+ * what came next would stand alone.
+ */
+static int
+find_dest(struct qcommit *c, uint64_t id, const struct store_dest **out)
+{
+	*out = queue_store_dest_by_id(c->store, id);
+	return *out == NULL && queue_store_error(c->store)[0] != '\0' ? -1 : 0;
+}
+
 /* Not now, and no attempt is counted. */
 static int
 make_later(struct qcommit *c, struct qop_action *a, uint64_t qid, uint64_t dest)
@@ -127,9 +138,8 @@ make_later(struct qcommit *c, struct qop_action *a, uint64_t qid, uint64_t dest)
 	const struct store_dest *d;
 
 	if (qcommit_reeval(c, qid, &later, NULL, NULL) == -1 ||
-	    queue_store_dest_due(c->store, dest, later) == -1)
+	    queue_store_dest_due(c->store, dest, later) == -1 || find_dest(c, dest, &d) == -1)
 		return -1;
-	d = queue_store_dest_by_id(c->store, dest);
 	if (d != NULL)
 		qtouch_add(&a->touched, d);
 	return 0;
@@ -144,9 +154,8 @@ make_due(struct qcommit *c, const struct qop_action *a, uint64_t qid, uint64_t d
 
 	if (qcommit_reeval(c, qid, &a->now, NULL, NULL) == -1 ||
 	    queue_store_dest_backoff(c->store, dest, 0, 0, NULL) == -1 ||
-	    queue_store_dest_due(c->store, dest, a->now) == -1)
+	    queue_store_dest_due(c->store, dest, a->now) == -1 || find_dest(c, dest, &d) == -1)
 		return -1;
-	d = queue_store_dest_by_id(c->store, dest);
 	if (d != NULL)
 		qtouch_add(touched, d);
 	return 0;
@@ -155,16 +164,19 @@ make_due(struct qcommit *c, const struct qop_action *a, uint64_t qid, uint64_t d
 static int
 end_by_hand(struct qcommit *c, struct qop_action *a, const struct store_envelope *env)
 {
-	const struct store_dest *d = queue_store_dest_by_id(c->store, env->dest);
+	const struct store_dest *d;
 	struct status st = {0};
 	struct store_message m;
-	struct qend e = {.outcome = OUTCOME_BOUNCED,
-	    .transport = d == NULL ? NULL : d->transport,
-	    .dest = d == NULL ? NULL : d->name,
-	    .now = a->now};
+	struct qend e = {.outcome = OUTCOME_BOUNCED, .now = a->now};
 	bool owes, found;
 	int rc;
 
+	if (find_dest(c, env->dest, &d) == -1)
+		return -1;
+	if (d != NULL) {
+		e.transport = d->transport;
+		e.dest = d->name;
+	}
 	if (a->action == QACTION_REMOVE) {
 		e.outcome = OUTCOME_REMOVED;
 		e.discard = true;

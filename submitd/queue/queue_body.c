@@ -203,6 +203,17 @@ segment_new(struct queue_body *b)
 }
 
 static void
+segment_drop(struct queue_body *b)
+{
+	char name[32];
+
+	queue_body_segment_name(b->seg, name);
+	fs_close(b->fd);
+	b->fd = -1;
+	(void)fs_unlinkat(b->seg_fd, name);
+}
+
+static void
 reserve(struct queue_body *b, size_t n)
 {
 	if (n <= b->cap)
@@ -260,11 +271,10 @@ queue_body_put_batch(struct queue_body *b, struct body_put *const *puts, size_t 
 	if (fs_pwritev(b->fd, b->iov, (int)(n * 3), (off_t)b->off) == -1) {
 		saved = errno;
 		/* records that nobody refers to must not stand before good ones */
-		if (fs_ftruncate(b->fd, (off_t)b->off) == -1)
-			saved = EIO;
 		if (new_file)
-			b->off = QUEUE_BODY_SEGMENT; /* its name was not synced: take another next
-			                                time */
+			segment_drop(b); /* its name was not synced: another one next time */
+		else if (fs_ftruncate(b->fd, (off_t)b->off) == -1)
+			saved = EIO;
 		errno = saved;
 		return -1;
 	}
@@ -272,7 +282,17 @@ queue_body_put_batch(struct queue_body *b, struct body_put *const *puts, size_t 
 		errno = EIO;
 		return -1;
 	}
+	b->before = b->off;
 	b->off = off;
+	return 0;
+}
+
+int
+queue_body_take_back(struct queue_body *b)
+{
+	if (fs_ftruncate(b->fd, (off_t)b->before) == -1)
+		return -1;
+	b->off = b->before;
 	return 0;
 }
 

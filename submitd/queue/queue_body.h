@@ -56,6 +56,8 @@ uint64_t queue_body_current(const struct queue_body *); /* 0: none yet */
  * final.
  */
 int queue_body_put_batch(struct queue_body *, struct body_put *const *, size_t n);
+/* Nobody will refer to the last batch: its room is given back. -1: final. */
+int queue_body_take_back(struct queue_body *);
 /* No message of it lives any more. */
 int queue_body_release(struct queue_body *, uint64_t seg);
 int queue_body_release_big(struct queue_body *, const struct uuid *);

@@ -12,6 +12,7 @@ struct queue_body {
 	/* the segment that is being written */
 	int fd;
 	uint64_t seg, off;
+	uint64_t before; /* off before the last batch */
 	uint8_t key[16];
 	uint8_t *heads; /* record headers of one batch */
 	struct iovec *iov;

@@ -197,7 +197,8 @@ write_bodies(struct qcommit *c, struct qop_list *batch, struct body_put **puts, 
 	if (c->sync_big && queue_body_big_sync_dir(c->body) == -1)
 		return fail(c, "syncing a directory", strerror(errno));
 	c->sync_big = false;
-	if (n == 0 || queue_body_put_batch(c->body, puts, n) == 0)
+	c->bodies = n > 0 && queue_body_put_batch(c->body, puts, n) == 0;
+	if (n == 0 || c->bodies)
 		return 0;
 	if (errno != ENOSPC && errno != EDQUOT)
 		return fail(c, "writing a segment", strerror(errno));
@@ -324,16 +325,27 @@ wait_for_room(struct qcommit *c)
 		stop = q->stop;
 		pthread_mutex_unlock(&q->lock);
 	} while (rc == 0 && !stop);
-	return stop ? fail(c, "ended without room", queue_store_error(c->store)) : 0;
+	if (!stop)
+		return 0;
+	log_note(LOG_LEVEL_ERROR,
+	    "spool: ended without room: what became of mail since then is not stored, "
+	    "and some of it may be sent again");
+	return fail(c, "ended without room", queue_store_error(c->store));
 }
 
-/* As if the transaction had not been tried. */
+/*
+ * As if the transaction had not been tried. All of its mail is refused: no rebuild may find
+ * it, and its room is for what became of older mail.
+ */
 static int
 take_back(struct qcommit *c, uint64_t qid_limit)
 {
 	queue_store_rollback(c->store);
 	qcommit_audit_undo(c);
 	c->qid_limit = qid_limit;
+	if (c->bodies && queue_body_take_back(c->body) == -1)
+		return fail(c, "taking back bodies", strerror(errno));
+	c->bodies = false;
 	return qcommit_segments_load(c);
 }
 
@@ -358,7 +370,7 @@ write_rows(struct qcommit *c, struct qop_list *batch)
 		if (!refuse_new(c, batch) && wait_for_room(c) == -1)
 			return -1;
 	}
-	if (said)
+	if (said && !TAILQ_EMPTY(batch))
 		log_note(LOG_LEVEL_INFO, "spool: there was room for the rest");
 	return 0;
 }

@@ -142,9 +142,10 @@ struct qcommit {
 	size_t n_segs, cap_segs;
 	bool *seg_dirty;
 	uint64_t qid_limit;
-	int64_t now; /* wall clock of this batch */
-	/* unlinked after the commit */
+	int64_t now;   /* wall clock of this batch */
+	bool bodies;   /* records of this batch are in the segment */
 	bool sync_big; /* a large file is in this batch: its directory must be synced */
+	/* unlinked after the commit */
 	struct uuid *big_freed;
 	size_t n_big_freed, cap_big_freed;
 	/* acceptance records of this batch; numbers of this start */

@@ -211,7 +211,7 @@ struct store_dest {
 struct store_dest *queue_store_dest(
     struct queue_store *, const char *transport, const char *name, int64_t due);
 struct store_dest *queue_store_dest_by_id(
-    struct queue_store *, uint64_t id); /* NULL: unknown or error */
+    struct queue_store *, uint64_t id); /* NULL: unknown, or an error: queue_store_error() says */
 /* Lowers next_due. */
 int queue_store_dest_due(struct queue_store *, uint64_t id, int64_t due);
 int queue_store_dest_backoff(

@@ -192,11 +192,12 @@ queue_store_dest(struct queue_store *s, const char *transport, const char *name,
 struct store_dest *
 queue_store_dest_by_id(struct queue_store *s, uint64_t id)
 {
-	sqlite3_stmt *st = store_stmt(s, ST_DEST_BY_ID);
 	struct store_dest *d = NULL, **place;
+	sqlite3_stmt *st;
 	int rc;
 
 	s->error[0] = '\0';
+	st = store_stmt(s, ST_DEST_BY_ID);
 	if (st == NULL)
 		return NULL;
 	store_bind_u64(st, 1, id);

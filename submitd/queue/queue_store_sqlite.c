@@ -18,6 +18,8 @@
 
 #define APPLICATION_ID 0x53514d44 /* "SQMD" */
 #define SCHEMA_VERSION 2
+#define LOG_INDEX_REGION 32768 /* octets, for 4096 pages: part of SQLite's file format */
+#define LOG_INDEX_REGIONS 16
 
 static const char schema[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
@@ -67,21 +69,50 @@ queue_outcome_name(enum outcome o)
 	return (unsigned)o < OUTCOME__MAX ? names[o] : "unknown";
 }
 
+/* errno of what failed last on the database's own file, or on its log. */
+static int
+file_errno(sqlite3 *db, int which)
+{
+	sqlite3_file *f = NULL;
+	int error = 0;
+
+	if (sqlite3_file_control(db, "main", which, &f) == SQLITE_OK && f != NULL &&
+	    f->pMethods != NULL)
+		(void)f->pMethods->xFileControl(f, SQLITE_FCNTL_LAST_ERRNO, &error);
+	return error;
+}
+
 /*
- * The disk, or the share of it that is ours, is used up. A failed sync is not meant: what it
- * leaves is unknown. SQLite knows a write's ENOSPC as SQLITE_FULL, but not EDQUOT, nor that
- * its index of the log could not grow.
+ * The disk, or the share of it that is ours, is used up. SQLite knows a write's ENOSPC as
+ * SQLITE_FULL, but not EDQUOT, and after a COMMIT sqlite3_system_errno() is of some earlier
+ * call. Not meant is a failed sync: what it leaves is unknown. Nor that the index of the log
+ * could not grow: the log has the whole transaction by then, and brings it back after a crash.
  */
 static bool
 is_for_want_of_room(sqlite3 *db)
 {
 	int rc = sqlite3_extended_errcode(db);
-	int saved = sqlite3_system_errno(db);
 
 	if ((rc & 0xff) == SQLITE_FULL)
 		return true;
-	return (rc == SQLITE_IOERR_WRITE || rc == SQLITE_IOERR_SHMSIZE) &&
-	       (saved == ENOSPC || saved == EDQUOT);
+	return rc == SQLITE_IOERR_WRITE &&
+	       (file_errno(db, SQLITE_FCNTL_JOURNAL_POINTER) == EDQUOT ||
+		   file_errno(db, SQLITE_FCNTL_FILE_POINTER) == EDQUOT);
+}
+
+/*
+ * Room for the index of a log of 65,000 pages, four times what is let gather, so that it
+ * need not be found on a full disk. Without it the index grows as it must.
+ */
+static void
+reserve_index(sqlite3 *db)
+{
+	sqlite3_file *f = NULL;
+	void volatile *region;
+
+	if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &f) == SQLITE_OK &&
+	    f != NULL && f->pMethods != NULL && f->pMethods->iVersion >= 2)
+		(void)f->pMethods->xShmMap(f, LOG_INDEX_REGIONS - 1, LOG_INDEX_REGION, 1, &region);
 }
 
 int
@@ -273,8 +304,10 @@ queue_store_open(const char *path, enum store_mode mode, bool *damaged, char *er
 		queue_store_free(s);
 		return NULL;
 	}
-	if (mode == STORE_WRITE)
+	if (mode == STORE_WRITE) {
 		sqlite3_wal_hook(s->db, on_wal, s);
+		reserve_index(s->db);
+	}
 	return s;
 }
 

@@ -7,6 +7,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 import contextlib
+import signal
 import threading
 import time
 
@@ -87,15 +88,20 @@ def again(s):
     s.hop.wait(1, rcpt="again@remote.example", seconds=patience(30))
 
 
-@contextlib.contextmanager
-def filled(s):
-    """Somebody else takes all room to the last block."""
+def take_all(s):
+    """Somebody else takes all room to the last block. Gives the file that has it."""
     path = s.dir + "/spool/rubbish"
-    queue = s.roles()["queue"]
     with open(path, "wb", buffering=0) as f:            # nothing is left to close()
         with contextlib.suppress(OSError):
             while True:
                 f.write(b"\0" * 65536)
+    return path
+
+
+@contextlib.contextmanager
+def filled(s):
+    queue = s.roles()["queue"]
+    path = take_all(s)
     yield
     os.unlink(path)
     equal([s.roles()["queue"], s.events(event="spool", state="failed")], [queue, []])
@@ -131,6 +137,42 @@ def delivered_meanwhile(s):
         s.hop.wait(1, rcpt=rcpt, seconds=patience(60))
     wait_for(lambda: not s.queued(), "an empty queue", patience(60))
     equal([len(s.hop.to(rcpt)) for rcpt in rcpts], [1] * len(rcpts))
+
+
+@test("promise 1: the service ends on a full disk, and goes on with all that it had", 240)
+def stopped(s):
+    rcpts = [f"stop{i}@remote.example" for i in range(20)]
+    tried, go = threading.Event(), threading.Event()
+
+    def slow(_message):
+        tried.set()
+        go.wait(patience(60))
+        return "250 2.0.0 taken"
+    equal(s.stop(), 0)
+    for name in os.listdir(s.dir + "/spool"):           # a new log has no room within itself
+        peers.run("rm", "-rf", f"{s.dir}/spool/{name}")
+    s.start()
+    s.hop.answers["END"] = [slow]
+    with smtpc.login(s) as c:
+        for rcpt in rcpts:
+            equal(c.message(USER, rcpt, smtpc.letter())[0], 250)
+    ok(tried.wait(patience(30)), "a delivery is under way")
+    waiting = s.log().count("waits for room")
+    path = take_all(s)
+    go.set()
+    wait_for(lambda: s.log().count("waits for room") > waiting, "results that wait", patience(30))
+    s.p.send_signal(signal.SIGTERM)                     # the results may wait for 25 seconds,
+    s.wait_log(event="note", text="stopping")
+    equal(s.stop(), 0)                                  # but not where it is asked twice
+    equal(len(s.events(event="note", role="queue.0", text="spool: ended without room: what became "
+                       "of mail since then is not stored, and some of it may be sent again")), 1)
+    s.hop.answers.clear()
+    os.unlink(path)
+    s.start()
+    s.run_ctl("queue", "retry", "--all")
+    wait_for(lambda: not s.queued(), "an empty queue", patience(60))
+    for rcpt in rcpts:
+        ok(1 <= len(s.hop.to(rcpt)) <= 2, f"{rcpt}: {len(s.hop.to(rcpt))}")
 
 
 run(fixture)

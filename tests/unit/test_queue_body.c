@@ -8,11 +8,14 @@
 
 #include "base/str.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -238,6 +241,80 @@ test_big(void **state)
 	buf_clear(&text);
 }
 
+static unsigned
+n_segments(void)
+{
+	char path[100];
+	struct dirent *e;
+	unsigned n = 0;
+
+	snprintf(path, sizeof(path), "%s/seg", dir);
+	DIR *d = opendir(path);
+	assert_non_null(d);
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+static void
+count_found(void *arg, const struct body_found *f)
+{
+	unsigned *n = arg;
+
+	assert_false(f->bad);
+	(*n)++;
+}
+
+/* Promise 1: what was refused leaves nothing that a rebuild would find, and takes no room. */
+static void
+test_take_back(void **state)
+{
+	struct buf big = BUF_INIT, head = BUF_INIT, text = BUF_INIT;
+	struct queue_body_reader *r = queue_body_reader_new(body);
+	struct rlimit old, small;
+	struct body_put p[3], *one = &p[2];
+	unsigned n = 0;
+
+	(void)state;
+	memset(buf_reserve(&big, 20000), 'x', 20000);
+	buf_commit(&big, 20000);
+	/* the first batch of a segment, and a later one */
+	put(&p[0], span_of("head"), buf_span(&big));
+	assert_int_equal(queue_body_take_back(body), 0);
+	put(&p[0], span_of("head"), span_of("kept"));
+	assert_int_equal(p[0].ref.off, QUEUE_BODY_SEGMENT_HEAD);
+	put(&p[1], span_of("head"), buf_span(&big));
+	assert_int_equal(queue_body_take_back(body), 0);
+	put(&p[2], span_of("head"), span_of("too"));
+	assert_int_equal(p[2].ref.off, p[1].ref.off);
+	assert_int_equal(queue_body_scan(body, p[0].ref.seg, count_found, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(queue_body_read(r, &p[0].mid, &p[0].ref, &head, &text, 100), 0);
+	assert_string_equal(buf_cstr(&text), "kept");
+	queue_body_reader_free(r);
+	/* a new segment with room for its head only does not stay */
+	queue_body_free(body);
+	body = queue_body_open(dir_fd, err, sizeof(err));
+	queue_body_set_last(body, p[0].ref.seg);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = old;
+	small.rlim_cur = 4096;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	for (int i = 0; i < 3; i++) {
+		p[2].body = buf_span(&big);
+		assert_int_equal(queue_body_put_batch(body, &one, 1), -1);
+		assert_int_equal(n_segments(), 1);
+	}
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	put(&p[2], span_of("head"), buf_span(&big));
+	assert_int_equal(n_segments(), 2);
+	buf_clear(&big);
+	buf_clear(&head);
+	buf_clear(&text);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -249,6 +326,7 @@ main(void)
 	    TEST(test_damage),
 	    TEST(test_forged),
 	    TEST(test_big),
+	    TEST(test_take_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
