@@ -201,10 +201,14 @@ accept_prepare(struct qcommit *c, struct qop *op)
 	/* a large one was asked for before its file was touched: queue_maint.c */
 	if (!a->known && queue_store_knows_mid(c->store, &a->msg->mid, &a->known) == -1)
 		return -1;
-	if (!a->known && !a->msg->large)
-		op->put = &a->put;
+	op->no_space = op->no_space && !a->known;
 	op->brings_mail = !a->known;
-	c->sync_big = c->sync_big || (!a->known && a->msg->large);
+	if (a->known || op->no_space)
+		return 0;
+	if (a->msg->large)
+		c->sync_big = true;
+	else
+		op->put = &a->put;
 	return 0;
 }
 
@@ -230,13 +234,17 @@ accept_done(struct queue *q, struct qop *op)
 	offer_end(q, m);
 	if (m->large)
 		queue_file_forget(q, &m->mid);
+	if (op->no_space && m->large)
+		(void)queue_body_release_big(q->commit.body, &m->mid);
 	if (a->bad_file) {
 		answer(from, &m->mid, 451, "4.3.0", "The spool lost this message, send it again");
+	} else if (op->no_space && a->audit_full) {
+		q->count.refused_full++;
+		answer(from, &m->mid, 451, "4.3.0",
+		    "The audit record cannot be written now, try again later");
 	} else if (op->no_space) {
 		q->count.refused_full++;
 		queue_space_check(q); /* the next ones need not come this far */
-		if (m->large)
-			(void)queue_body_release_big(q->commit.body, &m->mid);
 		answer(from, &m->mid, 452, "4.3.1",
 		    "Not enough room for this message now, try again later");
 	} else if (a->known) {
@@ -295,20 +303,6 @@ offer_complete(struct queue *q, struct qmsg *m)
 	enum queue_audit audit = queue_audit_wanted(q);
 	struct qop_accept *a;
 
-	if (audit == QUEUE_AUDIT_FULL) {
-		q->count.refused_full++;
-		answer(m->from, &m->mid, 451, "4.3.0",
-		    "The audit record cannot be written now, try again later");
-		offer_drop(q, m);
-		return 0;
-	}
-	if (q->very_full) { /* a front that did not hear of it in time */
-		q->count.refused_full++;
-		answer(m->from, &m->mid, 452, "4.3.1",
-		    "Not enough room for this message now, try again later");
-		offer_drop(q, m);
-		return 0;
-	}
 	m->m = message_decode(buf_span(&m->head));
 	if (m->m == NULL || !uuid_equal(&m->m->mid, &m->mid) || !routed(m->m))
 		return -1;
@@ -322,9 +316,12 @@ offer_complete(struct queue *q, struct qmsg *m)
 	a->op.bytes = buf_len(&m->body) + buf_len(&m->head);
 	a->msg = m;
 	a->audit = audit == QUEUE_AUDIT_YES;
+	a->audit_full = audit == QUEUE_AUDIT_FULL;
+	/* only the commit thread knows whether it is here already: that is not unsaid */
+	a->op.no_space = a->audit_full || q->very_full;
 	a->put = (struct body_put){
 	    .mid = m->mid, .qid = m->id, .head = buf_span(&m->head), .body = buf_span(&m->body)};
-	if (m->large)
+	if (m->large && !a->op.no_space)
 		queue_maint_seal(q, a);
 	else
 		queue_push(q, &a->op);
@@ -382,6 +379,7 @@ queue_on_offer(struct ipc_peer *p, struct ipc_in *in)
 		/* one that is whole can be refused; the rest of another would come unasked for */
 		if (o.head.n != o.head_size || (!o.large && o.body.n != o.body_size))
 			return -1;
+		queue_file_drop(q, &mid);
 		answer(p, &mid, 452, "4.3.1", "The queue is busy, try again later");
 		return 0;
 	}

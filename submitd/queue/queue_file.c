@@ -21,12 +21,6 @@ file_find(const struct queue *q, const struct uuid *mid)
 }
 
 bool
-queue_file_is_open(const struct queue *q, const struct uuid *mid)
-{
-	return file_find(q, mid) != NULL;
-}
-
-bool
 queue_file_is_foreign(const struct queue *q, const struct uuid *mid, const struct ipc_peer *p)
 {
 	const struct qfile *f = file_find(q, mid);
@@ -43,6 +37,16 @@ queue_file_forget(struct queue *q, const struct uuid *mid)
 			return;
 		}
 	}
+}
+
+/* Of an accepted message nobody drops the file, of an old one neither: only what we gave out. */
+void
+queue_file_drop(struct queue *q, const struct uuid *mid)
+{
+	if (file_find(q, mid) == NULL)
+		return;
+	queue_file_forget(q, mid);
+	(void)queue_body_release_big(q->commit.body, mid);
 }
 
 int
@@ -92,12 +96,8 @@ queue_on_body_drop(struct ipc_peer *p, struct ipc_in *in)
 		return -1;
 	if (queue_file_is_foreign(q, &mid, p))
 		return -1;
-	/* of an accepted message nobody drops the file; of an old one neither: only what we gave
-	 * out */
-	if (queue_offer_find(q, &mid) == NULL && queue_file_is_open(q, &mid)) {
-		queue_file_forget(q, &mid);
-		(void)queue_body_release_big(q->commit.body, &mid);
-	}
+	if (queue_offer_find(q, &mid) == NULL)
+		queue_file_drop(q, &mid);
 	return 0;
 }
 

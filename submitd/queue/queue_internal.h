@@ -292,10 +292,10 @@ void qmsg_group(struct queue *, struct qmsg *);
 /* queue_file.c */
 int queue_on_body_open(struct ipc_peer *, struct ipc_in *);
 int queue_on_body_drop(struct ipc_peer *, struct ipc_in *);
-bool queue_file_is_open(const struct queue *, const struct uuid *);
 /* It is open, and another front's. */
 bool queue_file_is_foreign(const struct queue *, const struct uuid *, const struct ipc_peer *);
 void queue_file_forget(struct queue *, const struct uuid *);
+void queue_file_drop(struct queue *, const struct uuid *);
 /* What it was writing nobody can finish. */
 void queue_file_front_down(struct queue *, const struct ipc_peer *);
 

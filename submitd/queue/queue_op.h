@@ -92,8 +92,9 @@ struct qop_accept {
 	struct qop op;
 	struct qmsg *msg;
 	struct body_put put;
-	bool known; /* it was in the queue already */
-	bool audit; /* it gets an acceptance record */
+	bool known;      /* it was in the queue already */
+	bool audit;      /* it gets an acceptance record */
+	bool audit_full; /* there is no room for its record */
 	int seal_error;
 	bool bad_file;     /* a large body that is not there, or too short */
 	struct qwork work; /* queue_maint.c: on its way to being synced */
