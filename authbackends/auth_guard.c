@@ -24,7 +24,10 @@ struct kept {
 };
 
 static TAILQ_HEAD(, auth_guard) asked = TAILQ_HEAD_INITIALIZER(asked);
+static TAILQ_HEAD(, auth_guard) unasked = TAILQ_HEAD_INITIALIZER(unasked);
+static TAILQ_HEAD(, auth_guard) begun = TAILQ_HEAD_INITIALIZER(begun);
 static TAILQ_HEAD(, kept) kept = TAILQ_HEAD_INITIALIZER(kept);
+static struct ipc_peer *calm_ledger; /* whose word counts: the last that came */
 static struct auth_guard_stats stats;
 static uint64_t last_call;
 static uint8_t key[32];
@@ -65,6 +68,13 @@ is_exempt(const struct conf *c, const struct net_addr *client)
 	return g->address_rates.n + g->network_rates.n + g->user_rates.n == 0;
 }
 
+/* What the ledger counts as a failure. */
+static bool
+counts(enum guard_outcome outcome)
+{
+	return outcome == GUARD_FAILURE || outcome == GUARD_RULE;
+}
+
 /* One that does not read is asked no more than it can be expected to answer in time. */
 static void
 send_ask(struct auth_guard *g, struct ipc_peer *ledger)
@@ -85,6 +95,41 @@ end_ask(struct auth_guard *g)
 	g->asked = false;
 }
 
+/* It is under way no more, or its question was refused. */
+static void
+leave(struct auth_guard *g)
+{
+	if (g->unasked)
+		TAILQ_REMOVE(&unasked, g, link);
+	g->unasked = false;
+	auth_calm_leave(&g->calm);
+	TAILQ_REMOVE(&begun, g, begun);
+	g->call = 0;
+}
+
+/* The ledger is to judge with all that is under way before its eyes. Gives how many were told. */
+static uint32_t
+tell_unasked(struct ipc_peer *ledger)
+{
+	struct auth_guard *g;
+	uint32_t n = 0;
+
+	while ((g = TAILQ_FIRST(&unasked)) != NULL) {
+		struct ipc_guard_unasked m = {.call = g->call,
+		    .client = g->client,
+		    .user = span_of(g->user),
+		    .guess = g->guess,
+		    .age_ms = (uint32_t)(ev_now_ms() - g->since_ms)};
+
+		TAILQ_REMOVE(&unasked, g, link);
+		g->unasked = false;
+		g->sent = true;
+		n++;
+		(void)ipc_send_guard_unasked(ledger, -1, &m);
+	}
+	return n;
+}
+
 static void
 send_note(struct auth_guard *g, enum guard_outcome outcome, const char *shown)
 {
@@ -97,7 +142,13 @@ send_note(struct auth_guard *g, enum guard_outcome outcome, const char *shown)
 	    .shown = span_of(shown)};
 	struct kept *k;
 
-	g->call = 0;
+	if (outcome == GUARD_NONE && g->unasked) {
+		leave(g);
+		return;
+	}
+	if (ledger != NULL && ledger == calm_ledger && counts(outcome))
+		auth_calm_failed(&g->calm);
+	leave(g);
 	if (ledger != NULL && ipc_send_guard_note(ledger, -1, &m) == 0)
 		return;
 	if (outcome == GUARD_NONE) /* a new ledger knows of nothing under way */
@@ -118,7 +169,8 @@ withdraw(struct auth_guard *g)
 {
 	if (g->sent)
 		send_note(g, GUARD_NONE, "");
-	g->call = 0;
+	else
+		leave(g);
 }
 
 static void
@@ -139,6 +191,7 @@ auth_guard_ask(struct auth_guard *g, const struct conf *c, const struct net_addr
     void *arg)
 {
 	struct ipc_peer *ledger;
+	enum auth_calm calm;
 
 	g->delay_ms = 0;
 	g->reason = "";
@@ -153,15 +206,28 @@ auth_guard_ask(struct auth_guard *g, const struct conf *c, const struct net_addr
 	g->fn = fn;
 	g->arg = arg;
 	g->call = ++last_call;
-	g->asked = true;
 	g->sent = false;
+	g->since_ms = ev_now_ms();
+	TAILQ_INSERT_TAIL(&begun, g, begun);
+	ledger = ipc_role_peer(ROLE_LEDGER, 0);
+	calm = auth_calm_enter(&g->calm, client, g->user, g->since_ms);
+	if (ledger != NULL && calm == CALM_GO) {
+		g->unasked = true;
+		TAILQ_INSERT_TAIL(&unasked, g, link);
+		stats.unasked++;
+		fn(AUTH_GUARD_GO, arg);
+		return;
+	}
+	g->asked = true;
 	TAILQ_INSERT_TAIL(&asked, g, link);
 	stats.asked++;
 	stats.waiting++;
 	ev_timer_set(&g->timer, AUTH_GUARD_WAIT_MS, no_answer, g);
-	ledger = ipc_role_peer(ROLE_LEDGER, 0);
-	if (ledger != NULL)
-		send_ask(g, ledger);
+	if (ledger == NULL)
+		return;
+	if (calm == CALM_TELL)
+		(void)tell_unasked(ledger);
+	send_ask(g, ledger);
 }
 
 static struct auth_guard *
@@ -200,7 +266,7 @@ auth_guard_on_res(struct ipc_peer *p, struct ipc_in *in)
 		g->fn(AUTH_GUARD_GO, g->arg);
 		return 0;
 	}
-	g->call = 0;
+	leave(g);
 	if (m.verdict == GUARD_LOCKED) {
 		stats.locked++;
 		g->reason = locked[m.kind];
@@ -209,6 +275,30 @@ auth_guard_on_res(struct ipc_peer *p, struct ipc_in *in)
 		stats.not_now++;
 		g->reason = "too many attempts of this kind are under way";
 		g->fn(AUTH_GUARD_NOT_NOW, g->arg);
+	}
+	return 0;
+}
+
+int
+auth_guard_on_calm(struct ipc_peer *p, struct ipc_in *in)
+{
+	struct ipc_guard_calm m;
+	struct ipc_guard_awake answer;
+	struct auth_guard *g;
+	bool first;
+
+	if (ipc_decode_guard_calm(in, &m) == -1)
+		return -1;
+	if (p != calm_ledger)
+		return 0;
+	if (auth_calm_take(&m, ev_now_ms(), &first) == -1)
+		return -1;
+	if (first)
+		TAILQ_FOREACH (g, &begun, begun)
+			auth_calm_count(&g->calm, &g->client, g->user);
+	if (m.calm == 0) {
+		answer.told = tell_unasked(p);
+		(void)ipc_send_guard_awake(p, -1, &answer);
 	}
 	return 0;
 }
@@ -237,11 +327,22 @@ auth_guard_ledger_up(struct ipc_peer *ledger)
 	struct ipc_in in;
 	struct kept *k;
 
+	calm_ledger = ledger;
+	auth_calm_forget();
+	TAILQ_FOREACH (g, &begun, begun)
+		g->calm.counted = false;
+	/* let go by a yes that the other ledger would have said: as if it had */
+	while ((g = TAILQ_FIRST(&unasked)) != NULL) {
+		TAILQ_REMOVE(&unasked, g, link);
+		g->unasked = false;
+	}
 	while ((k = TAILQ_FIRST(&kept)) != NULL) {
 		in = (struct ipc_in){IPC_GUARD_NOTE, buf_data(&k->body), buf_len(&k->body), -1};
 		if (ipc_decode_guard_note(&in, &m) == 0 &&
 		    ipc_send_guard_note(ledger, -1, &m) == -1)
 			return;
+		if (counts((enum guard_outcome)m.outcome))
+			auth_calm_failed(NULL);
 		TAILQ_REMOVE(&kept, k, link);
 		stats.notes_kept--;
 		buf_clear(&k->body);

@@ -6,11 +6,8 @@
  */
 #include "ledger/guard_internal.h"
 
-#include "base/enc.h"
 #include "base/str.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,9 +98,8 @@ guard_row_is_locked(const struct guard_row *r, int64_t now)
 	return r->until_ms > now;
 }
 
-/* How many different guesses may be under way. After a lock-out is over: one. */
-static uint32_t
-row_room(const struct guard *g, const struct guard_row *r, int64_t now)
+uint32_t
+guard_row_room(const struct guard *g, const struct guard_row *r, int64_t now)
 {
 	const struct conf_rates *rates = &g->options.rates[r->key.kind];
 	uint32_t room = UINT32_MAX, n;
@@ -128,8 +124,8 @@ row_is_over(const struct guard *g, const struct guard_row *r, int64_t now)
 }
 
 /* The tarpit: nothing for the first few, then 1 s, 2 s, 4 s and so on. */
-static int64_t
-row_delay(const struct guard *g, const struct guard_row *r, int64_t now)
+int64_t
+guard_row_delay(const struct guard *g, const struct guard_row *r, int64_t now)
 {
 	const struct conf_rates *rates = &g->options.rates[r->key.kind];
 	const struct conf_rate *rate = &rates->v[g->shortest[r->key.kind]];
@@ -169,7 +165,7 @@ is_full(const struct guard *g, const struct guard_row *r, int64_t now)
 
 		young += age >= 0 && age < GUARD_PENDING_MS;
 	}
-	return r->n_pending >= GUARD_PENDING_MAX || young >= row_room(g, r, now);
+	return r->n_pending >= GUARD_PENDING_MAX || young >= guard_row_room(g, r, now);
 }
 
 static void
@@ -199,43 +195,14 @@ pending_done(struct guard_row *r, uint64_t guess)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
-static void
-user_hash(const struct guard *g, struct span user, uint8_t out[16])
-{
-	unsigned char mac[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
-
-	if (HMAC(EVP_sha256(), g->secret, sizeof(g->secret),
-		(const unsigned char *)(user.n == 0 ? "" : user.p), user.n, mac, &len) == NULL)
-		memset(mac, 0, sizeof(mac));
-	memcpy(out, mac, 16);
-}
-
-static void
-key_set_ip(struct guard_key *k, enum guard_kind kind, const struct net_addr *a)
-{
-	k->kind = (uint8_t)kind;
-	k->family = a->family;
-	memcpy(k->ip, a->ip, a->family == 4 ? 4 : 16);
-}
-
 void
 guard_query_make(struct guard *g, struct guard_query *q, const struct net_addr *client,
     struct span user, uint64_t guess)
 {
-	struct net_addr net = net_addr_network(client);
-
 	memset(q, 0, sizeof(*q));
 	q->guess = guess;
 	q->named = user.n != 0;
-	key_set_ip(&q->key[GUARD_ADDRESS], GUARD_ADDRESS, client);
-	key_set_ip(&q->key[GUARD_NETWORK], GUARD_NETWORK, &net);
-	q->key[GUARD_USER].kind = GUARD_USER;
-	user_hash(g, user, q->key[GUARD_USER].user);
-	key_set_ip(&q->key[GUARD_PAIR], GUARD_PAIR, &net);
-	memcpy(q->key[GUARD_PAIR].user, q->key[GUARD_USER].user, 16);
-	key_set_ip(&q->key[GUARD_HOME], GUARD_HOME, client);
-	memcpy(q->key[GUARD_HOME].user, q->key[GUARD_USER].user, 16);
+	guard_keys_make(g->secret, client, user, q->key);
 }
 
 static bool
@@ -280,7 +247,7 @@ judge_row(struct guard *g, int64_t now, struct guard_row *r, struct guard_answer
 		a->kind = (enum guard_kind)r->key.kind;
 		a->until_ms = r->until_ms;
 	}
-	delay = row_delay(g, r, now);
+	delay = guard_row_delay(g, r, now);
 	a->delay_ms = delay > a->delay_ms ? delay : a->delay_ms;
 	if (r->until_ms != 0 && r->tries < 1000)
 		r->tries++;
@@ -316,6 +283,16 @@ guard_ask(struct guard *g, int64_t now, struct guard_query *q, struct guard_answ
 		if ((kinds & KIND_BIT(i)) != 0)
 			pending_add(guard_row_get(g, now, &q->key[i]), q->guess, now);
 	q->reserved = kinds;
+	g->stats.go++;
+}
+
+void
+guard_under_way(struct guard *g, int64_t now, int64_t since, struct guard_query *q)
+{
+	q->reserved = kinds_of(g, q, now);
+	for (unsigned i = 0; i < GUARD_KIND__MAX; i++)
+		if ((q->reserved & KIND_BIT(i)) != 0)
+			pending_add(guard_row_get(g, now, &q->key[i]), q->guess, since);
 	g->stats.go++;
 }
 

@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/net.h"
 #include "conf/conf.h"
+#include "ipc/guard_key.h"
 #include "ipc/ipc_guard.h"
 
 #include <stdbool.h>
@@ -30,22 +31,7 @@
  * nuisance. Guesses that are under way count as failures until they are decided, but not
  * longer than GUARD_PENDING_MS, so that a slow backend holds up only those who need it.
  */
-enum guard_kind {
-	GUARD_ADDRESS = 0,
-	GUARD_NETWORK = 1, /* /24 or /64 */
-	GUARD_USER = 2,
-	GUARD_PAIR = 3, /* a user in a network he logged in from */
-	GUARD_HOME = 4, /* a user at an address he logged in from */
-	GUARD_KIND__MAX
-};
 const char *guard_kind_name(enum guard_kind);
-
-/* All octets count in comparisons: what a kind does not use is zero. */
-struct guard_key {
-	uint8_t kind, family;
-	uint8_t ip[16];
-	uint8_t user[16]; /* keyed hash of the canonical name */
-};
 
 /* Failures in a window that slides: those of this and of the one before, which fades. */
 struct guard_window {
@@ -104,6 +90,7 @@ void guard_set_options(struct guard *, const struct guard_options *);
 /* Called at each lock-out and at its end. */
 void guard_on_lock(struct guard *, void (*fn)(const struct guard_row *, bool locked));
 const struct guard_stats *guard_stats(const struct guard *);
+struct span guard_secret(const struct guard *);
 
 /* One attempt. user: as conf_user_key() makes it; guess: a keyed hash of it and the password. */
 struct guard_query {
@@ -123,9 +110,18 @@ struct guard_answer {
 };
 /* GUARD_GO: the guess is under way until guard_note() of the same query. */
 void guard_ask(struct guard *, int64_t now, struct guard_query *, struct guard_answer *);
+/* It was let go at that time already, as guard_ask() would have: see guard_calm(). */
+void guard_under_way(struct guard *, int64_t now, int64_t since, struct guard_query *);
 /* name: as it may be shown; "" is fine. */
 void guard_note(
     struct guard *, int64_t now, struct guard_query *, enum guard_outcome, struct span name);
+/*
+ * What guard_ask() hangs on, in short. An attempt that is none of GUARD_CELL_ASK in the
+ * cells of its keys is let go without delay, as long as no more than rooms[kind] less the
+ * cell's value are under way, it included; of a pair or home it is the user's that count.
+ */
+void guard_calm(const struct guard *, int64_t now, uint64_t seed, uint8_t cells[GUARD_CELLS],
+    uint8_t rooms[GUARD_PAIR]);
 /* Every second or so: lets go of what is over. */
 void guard_tick(struct guard *, int64_t now);
 

@@ -17,8 +17,6 @@ struct guard_memo {
 };
 /* The value under key, made 0 when there is none younger than max_s. Valid until the next call. */
 uint32_t *guard_memo_at(struct guard_memo *, uint64_t key, uint32_t now_s, uint32_t max_s);
-/* A key of two. */
-uint64_t guard_mix(uint64_t a, const void *p, size_t n);
 
 /* ---- guard_table.c ---- */
 #define GUARD_COUNT_MAX 1000000u /* of one window: far above any limit, far from overflow */
@@ -50,6 +48,10 @@ void guard_row_lock(struct guard *, struct guard_row *, int64_t until_ms);
 void guard_row_bound(const struct guard *, struct guard_row *, int64_t now);
 void guard_row_name(struct guard_row *, struct span name);
 
+/* guard.c: how many different guesses may be under way. After a lock-out is over: one. */
+uint32_t guard_row_room(const struct guard *, const struct guard_row *, int64_t now);
+/* guard.c: how much later a refusal of an attempt of now is to come. */
+int64_t guard_row_delay(const struct guard *, const struct guard_row *, int64_t now);
 /* guard.c: removes a row that says nothing any more (NULL is fine); true when it did. */
 bool guard_row_drop_empty(struct guard *, struct guard_row *, int64_t now);
 

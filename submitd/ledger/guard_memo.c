@@ -5,23 +5,6 @@
  */
 #include "ledger/guard_internal.h"
 
-#include <string.h>
-
-uint64_t
-guard_mix(uint64_t h, const void *p, size_t n)
-{
-	const uint8_t *at = p;
-	uint64_t w;
-
-	for (size_t i = 0; i < n; i += 8) {
-		w = 0;
-		memcpy(&w, at + i, n - i < 8 ? n - i : 8);
-		h = (h ^ w) * UINT64_C(0xff51afd7ed558ccd);
-		h ^= h >> 32;
-	}
-	return h;
-}
-
 uint32_t *
 guard_memo_at(struct guard_memo *m, uint64_t key, uint32_t now_s, uint32_t max_s)
 {

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "ledger/guard.h"
 #include "ledger/guard_store.h"
+#include "ledger/ledger_calm.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -100,6 +101,16 @@ held_find(const struct ipc_peer *p, uint64_t call)
 }
 
 static void
+held_add(struct held *h, struct ipc_peer *p, uint64_t call)
+{
+	h->peer = p;
+	h->call = call;
+	h->since_ms = ev_now_ms();
+	LIST_INSERT_HEAD(&held[bucket_of(p, call)], h, link);
+	n_held++;
+}
+
+static void
 held_leave_line(struct held *h)
 {
 	TAILQ_REMOVE(&line, h, line);
@@ -130,18 +141,30 @@ answer(struct ipc_peer *p, uint64_t call, const struct guard_answer *a)
 	(void)ipc_send_guard_res(p, -1, &m);
 }
 
+/*
+ * While an auth process has yet to tell what it let go unasked, nobody is judged: his guess
+ * might be one too many.
+ */
+static void
+judge(struct guard_query *q, struct guard_answer *a)
+{
+	if (ledger_calm_owed())
+		*a = (struct guard_answer){.verdict = GUARD_BUSY};
+	else
+		guard_ask(guard, ev_wall_ms(), q, a);
+}
+
 /* Guesses were decided: who waited behind them is judged anew, first come, first served. */
 static void
 move_line(void *arg)
 {
-	int64_t now = ev_wall_ms();
 	struct guard_answer a;
 	struct held *h, *next;
 
 	(void)arg;
 	line_is_soon = false;
 	TAILQ_FOREACH_SAFE (h, &line, line, next) {
-		guard_ask(guard, now, &h->q, &a);
+		judge(&h->q, &a);
 		if (a.verdict == GUARD_BUSY && ev_now_ms() - h->since_ms < IN_LINE_MS)
 			continue;
 		answer(h->peer, h->call, &a);
@@ -177,7 +200,7 @@ ledger_guard_on_ask(struct ipc_peer *p, struct ipc_in *in)
 	n_asked++;
 	h = xcallocarray(1, sizeof(*h));
 	guard_query_make(guard, &h->q, &m.client, m.user, m.guess);
-	guard_ask(guard, ev_wall_ms(), &h->q, &a);
+	judge(&h->q, &a);
 	if (n_held >= HELD_MAX && a.verdict == GUARD_GO) {
 		guard_note(guard, ev_wall_ms(), &h->q, GUARD_NONE, span_of(""));
 		a.verdict = GUARD_BUSY;
@@ -188,11 +211,7 @@ ledger_guard_on_ask(struct ipc_peer *p, struct ipc_in *in)
 		free(h);
 		return 0;
 	}
-	h->peer = p;
-	h->call = m.call;
-	h->since_ms = ev_now_ms();
-	LIST_INSERT_HEAD(&held[bucket_of(p, m.call)], h, link);
-	n_held++;
+	held_add(h, p, m.call);
 	if (a.verdict == GUARD_GO) {
 		answer(p, m.call, &a);
 		return 0;
@@ -202,6 +221,37 @@ ledger_guard_on_ask(struct ipc_peer *p, struct ipc_in *in)
 	n_waiting++;
 	if (!ev_timer_pending(&line_timer))
 		ev_timer_set(&line_timer, LINE_OLD_MS, move_line, NULL);
+	return 0;
+}
+
+int
+ledger_guard_on_unasked(struct ipc_peer *p, struct ipc_in *in)
+{
+	struct ipc_guard_unasked m;
+	struct held *h;
+	int64_t now = ev_wall_ms();
+
+	if (ipc_decode_guard_unasked(in, &m) == -1 || m.user.n > GUARD_USER_MAX ||
+	    held_find(p, m.call) != NULL)
+		return -1;
+	if (n_held >= HELD_MAX)
+		return 0; /* its outcome will be counted all the same */
+	h = xcallocarray(1, sizeof(*h));
+	guard_query_make(guard, &h->q, &m.client, m.user, m.guess);
+	guard_under_way(guard, now, now - (int64_t)m.age_ms, &h->q);
+	held_add(h, p, m.call);
+	return 0;
+}
+
+int
+ledger_guard_on_awake(struct ipc_peer *p, struct ipc_in *in)
+{
+	struct ipc_guard_awake m;
+
+	if (ipc_decode_guard_awake(in, &m) == -1)
+		return -1;
+	if (ledger_calm_awake(p))
+		move_line_soon();
 	return 0;
 }
 
@@ -221,10 +271,12 @@ ledger_guard_on_note(struct ipc_peer *p, struct ipc_in *in)
 		held_free(h);
 	} else if (m.outcome == GUARD_NONE) {
 		return 0;
-	} else { /* it was let go by one of us that died */
+	} else { /* it was let go unasked, or by one of us that died */
 		guard_query_make(guard, &q, &m.client, m.user, m.guess);
 	}
 	guard_note(guard, ev_wall_ms(), &q, (enum guard_outcome)m.outcome, m.shown);
+	if (m.outcome == GUARD_FAILURE || m.outcome == GUARD_RULE)
+		ledger_calm_failed(p);
 	move_line_soon();
 	return 0;
 }
@@ -236,6 +288,7 @@ ledger_guard_peer_down(struct ipc_peer *p)
 
 	if (ipc_peer_role(p) != ROLE_AUTH)
 		return;
+	ledger_calm_peer_down(p);
 	for (size_t i = 0; i < BUCKETS; i++)
 		for (h = LIST_FIRST(&held[i]); h != NULL; h = next) {
 			next = LIST_NEXT(h, link);
@@ -269,6 +322,7 @@ on_tick(void *arg)
 	(void)arg;
 	ev_timer_set(&tick_timer, TICK_MS, on_tick, NULL);
 	guard_tick(guard, ev_wall_ms());
+	ledger_calm_tick(guard, ev_wall_ms());
 	flush();
 }
 

@@ -13,8 +13,8 @@ import subprocess
 import time
 
 from daemon import USER, patience
-from guarded import (BOB, GUARD, LOCKED, RIGHT, WRONG, asked, connect, counted, guess, ledger,
-                     login, service, written)
+from guarded import (BOB, GUARD, LOCKED, RIGHT, WRONG, asked, auth_stat, calm, connect, counted,
+                     guess, ledger, login, service, written)
 from tap import equal, ok, run, skip, test, wait_for
 
 FAST = ('auth_guard { per_address = {"3/1m"}  per_network = {}  per_user = {}  lockout = "3s"\n'
@@ -120,6 +120,37 @@ def parallel(_):
         # one right password on many connections: a service, not guesses
         got = list(pool.map(lambda _: login(s, source="127.81.0.1"), range(80)))
         equal(set(got), {RIGHT})
+
+
+@test("A7: who goes unasked is no guess more: many networks at once, and a reload in between")
+def unasked(_):
+    with service() as s, concurrent.futures.ThreadPoolExecutor(40) as pool:
+        wait_for(lambda: calm(s), "auth to be told", patience(20))
+        before = asked(s), auth_stat(s, "guard_asked")
+        for i in range(5):
+            equal(login(s, source=f"127.80.{i}.1"), RIGHT)
+        equal(asked(s) - before[0], 5)
+        equal(auth_stat(s, "guard_asked"), before[1], "questions for logins nobody doubts")
+        equal(ledger(s, "successes"), 5, "successes that the ledger knows of")
+        # 8 is the limit of a name, 5 that of an address
+        for n, user, where in ((8, "many@example.com", "127.81.{0}.1"),
+                               (5, "one@example.com", "127.82.0.1"),
+                               (8, "again@example.com", "127.83.{0}.1")):
+            wait_for(lambda: calm(s), "auth to be told", patience(20))
+            before = asked(s)
+            got = list(pool.map(lambda i: login(s, user, f"guess{i}", source=where.format(i)),
+                                range(120)))
+            equal(sorted(set(got)), sorted([LOCKED, WRONG]))
+            equal((got.count(WRONG), asked(s) - before), (n, n), user)
+            if user == "one@example.com":      # an old generation and a new one: both ask
+                with connect(s, "127.84.0.1"):
+                    s.ctl("reload")
+                    wait_for(lambda: len(s.roles()["auth"]) == 2, "two of them",
+                             patience(20))
+                    ok(not calm(s), "nobody is calm while there are two")
+                    question = auth_stat(s, "guard_asked")
+                    equal(login(s, source="127.85.0.1"), RIGHT)
+                    equal(auth_stat(s, "guard_asked"), question + 1)
 
 
 @test("A7: answers to repeated failures come later and later")
@@ -272,9 +303,12 @@ def ledger_when_up(s):
 def silent(_):
     with service() as s:
         pid = s.roles()["ledger"][0]
-        before = asked(s)
+        wait_for(lambda: calm(s), "auth to be told", patience(20))
         os.kill(pid, signal.SIGSTOP)
         try:
+            # what it said holds for three seconds
+            wait_for(lambda: not calm(s, quiet=True), "its word to be old", patience(20))
+            before = asked(s, quiet=True)
             start = time.monotonic()
             equal(login(s), LOCKED)
             ok(5 < time.monotonic() - start < patience(12), "within its time")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A service with limits of the brake (A7) that tests reach, and attempts from anywhere."""
 import contextlib
+import json
 
 import smtpc
 from daemon import USER, Service, free_port, patience
@@ -60,10 +61,28 @@ def counted(s, kind=None, key=None):
             if kind in (None, r["kind"]) and key in (None, r["key"])]
 
 
-def asked(s):
+def auth_rows(s, quiet=False):
+    """quiet: even if another process does not answer."""
+    if quiet:
+        text = s.run_ctl("stats", "--json").stdout
+        rows = [json.loads(line) for line in text.splitlines()]
+    else:
+        rows = s.ctl_rows("stats")
+    return [r for r in rows if r.get("role") == "auth"]
+
+
+def asked(s, quiet=False):
     """How many attempts have reached the backends."""
-    rows = s.ctl_rows("stats")
-    return sum(b["asked"] for r in rows if r["role"] == "auth" for b in r["backends"])
+    return sum(b["asked"] for r in auth_rows(s, quiet) for b in r["backends"])
+
+
+def auth_stat(s, key):
+    return sum(r[key] for r in auth_rows(s))
+
+
+def calm(s, quiet=False):
+    """Whether auth knows without a question whom the ledger would let go."""
+    return any(r["guard_calm"] for r in auth_rows(s, quiet))
 
 
 def ledger(s, key):

@@ -313,6 +313,150 @@ test_exempt(void **state)
 	assert_int_equal(next_message().type, IPC_NONE);
 }
 
+/* ---- unasked --------------------------------------------------------------------------------- */
+
+static const char cells[GUARD_CELLS];
+
+static int
+calm(unsigned on, uint64_t seen)
+{
+	struct ipc_guard_calm m = {.calm = (uint8_t)on,
+	    .seen = seen,
+	    .room_address = 5,
+	    .room_network = 30,
+	    .room_user = 10,
+	    .seed = 1,
+	    .key = {cells, GUARD_SECRET},
+	    .cells = {cells, sizeof(cells)}};
+	struct buf b = BUF_INIT;
+	int rc;
+
+	ipc_encode_guard_calm(&b, &m);
+	struct ipc_in in = {IPC_GUARD_CALM, buf_data(&b), buf_len(&b), -1};
+	rc = auth_guard_on_calm(ledger, &in);
+	buf_clear(&b);
+	return rc;
+}
+
+static struct ipc_guard_unasked
+want_unasked(void)
+{
+	struct ipc_in in = next_message();
+	struct ipc_guard_unasked m;
+
+	assert_int_equal(in.type, IPC_GUARD_UNASKED);
+	assert_int_equal(ipc_decode_guard_unasked(&in, &m), 0);
+	return m;
+}
+
+static void
+clear_all(struct auth_guard *g, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		auth_guard_clear(&g[i]);
+	while (next_message().type != IPC_NONE)
+		;
+	assert_int_equal(auth_guard_stats()->waiting, 0);
+}
+
+static void
+test_calm(void **state)
+{
+	struct auth_guard g[6] = {{.delay_ms = 0}};
+	struct ipc_guard_unasked u;
+
+	(void)state;
+	ledger_down();
+	ledger_up();
+	assert_int_equal(calm(1, 0), 0);
+	/* the limit of an address is 5: so many go, and nobody is asked */
+	for (size_t i = 0; i < 5; i++) {
+		ask(&g[i], "ann@example.com", "secret");
+		assert_int_equal(told.times, 1);
+		assert_int_equal(told.answer, AUTH_GUARD_GO);
+	}
+	assert_int_equal(next_message().type, IPC_NONE);
+	/* one whose outcome nobody knows was never there, a success is told */
+	auth_guard_note(&g[0], GUARD_NONE, "");
+	auth_guard_clear(&g[1]);
+	auth_guard_note(&g[2], GUARD_SUCCESS, "ann@example.com");
+	(void)want_note(GUARD_SUCCESS);
+	ask(&g[0], "bob@example.com", "secret");
+	ask(&g[1], "cat@example.com", "secret");
+	ask(&g[2], "dan@example.com", "secret");
+	assert_int_equal(next_message().type, IPC_NONE);
+	/* the sixth: those are told first, in their order, and then it is asked */
+	ask(&g[5], "eve@example.com", "secret");
+	assert_int_equal(told.times, 0);
+	assert_true(span_eq(want_unasked().user, "ann@example.com"));
+	assert_true(span_eq(want_unasked().user, "ann@example.com"));
+	assert_true(span_eq(want_unasked().user, "bob@example.com"));
+	assert_true(span_eq(want_unasked().user, "cat@example.com"));
+	u = want_unasked();
+	assert_true(span_eq(u.user, "dan@example.com"));
+	assert_true(net_addr_equal_ip(&u.client, &client) && u.age_ms < 60000);
+	assert_int_equal(answer(want_ask().call, GUARD_GO, 0, 0), 0);
+	/* what was told is taken back like what was asked */
+	auth_guard_clear(&g[2]);
+	assert_true(want_note(GUARD_NONE).call == u.call);
+	clear_all(g, ARRAY_LEN(g));
+}
+
+static void
+test_calm_ends(void **state)
+{
+	struct auth_guard g[5] = {{.delay_ms = 0}};
+	struct ipc_guard_awake awake;
+	struct ipc_in in;
+
+	(void)state;
+	ledger_down();
+	ledger_up();
+	assert_int_equal(calm(1, 0), 0);
+	/* a failure: whoever shares a key with it is asked until the ledger has counted it */
+	ask(&g[0], "ann@example.com", "wrong");
+	auth_guard_note(&g[0], GUARD_FAILURE, "ann@example.com");
+	(void)want_note(GUARD_FAILURE);
+	assert_int_equal(calm(1, 0), 0);
+	ask(&g[0], "bob@example.com", "secret");
+	assert_int_equal(answer(want_ask().call, GUARD_GO, 0, 0), 0);
+	auth_guard_clear(&g[0]);
+	(void)want_note(GUARD_NONE);
+	assert_int_equal(calm(1, 1), 0);
+	ask(&g[0], "bob@example.com", "secret");
+	assert_int_equal(next_message().type, IPC_NONE);
+	/* to be awake is to tell all, and then to ask */
+	assert_int_equal(calm(0, 0), 0);
+	assert_true(span_eq(want_unasked().user, "bob@example.com"));
+	in = next_message();
+	assert_int_equal(in.type, IPC_GUARD_AWAKE);
+	assert_int_equal(ipc_decode_guard_awake(&in, &awake), 0);
+	assert_int_equal(awake.told, 1);
+	ask(&g[1], "cat@example.com", "secret");
+	(void)want_ask();
+	/* another ledger knows nothing; what went unasked is counted there */
+	assert_int_equal(calm(1, 1), 0);
+	assert_int_equal(net_addr_parse_ip(span_of("198.51.100.1"), &client), 0);
+	ask(&g[2], "dan@example.com", "secret");
+	assert_int_equal(told.times, 1);
+	ledger_down();
+	ask(&g[3], "eve@example.com", "secret");
+	assert_int_equal(told.times, 0);
+	ledger_up();
+	assert_int_equal(want_ask().call, g[1].call);
+	assert_int_equal(want_ask().call, g[3].call);
+	auth_guard_note(&g[2], GUARD_FAILURE, "dan@example.com");
+	(void)want_note(GUARD_FAILURE);
+	assert_int_equal(calm(1, 0), 0); /* does not show it yet */
+	ask(&g[4], "fay@example.com", "secret");
+	(void)want_ask();
+	assert_int_equal(calm(1, 2), -1); /* more than there were */
+	clear_all(g, ARRAY_LEN(g));
+	assert_int_equal(net_addr_parse_ip(span_of("192.0.2.1"), &client), 0);
+	ledger_down();
+	ledger_up();
+}
+
 static int
 set_up(void **state)
 {
@@ -349,6 +493,8 @@ main(void)
 	    cmocka_unit_test(test_answers),
 	    cmocka_unit_test(test_lies),
 	    cmocka_unit_test(test_restart),
+	    cmocka_unit_test(test_calm),
+	    cmocka_unit_test(test_calm_ends),
 	    cmocka_unit_test(test_silence),
 	    cmocka_unit_test(test_hanging),
 	    cmocka_unit_test(test_exempt),

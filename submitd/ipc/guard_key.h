@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef SUBMITD_IPC_GUARD_KEY_H
+#define SUBMITD_IPC_GUARD_KEY_H
+
+#include "base/net.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * What failed logins are counted by (A7), as the ledger, which counts, and auth, which
+ * must know whose counts an attempt falls under, both make it. Pure.
+ */
+enum guard_kind {
+	GUARD_ADDRESS = 0,
+	GUARD_NETWORK = 1, /* /24 or /64 */
+	GUARD_USER = 2,
+	GUARD_PAIR = 3, /* a user in a network he logged in from */
+	GUARD_HOME = 4, /* a user at an address he logged in from */
+	GUARD_KIND__MAX
+};
+
+/* All octets count in comparisons: what a kind does not use is zero. */
+struct guard_key {
+	uint8_t kind, family;
+	uint8_t ip[16];
+	uint8_t user[16]; /* keyed hash of the canonical name */
+};
+
+#define GUARD_SECRET 32u
+
+/* user: the canonical name; "" is a name too. */
+void guard_keys_make(const uint8_t secret[GUARD_SECRET], const struct net_addr *client,
+    struct span user, struct guard_key keys[GUARD_KIND__MAX]);
+/* A number out of a number and some octets; for tables, not for secrets. */
+uint64_t guard_mix(uint64_t, const void *p, size_t n);
+
+/*
+ * The table that the ledger tells auth: for each key a cell, which other keys may share.
+ * It says how many of the guesses that a key without failures has room for are used up.
+ */
+#define GUARD_CELLS 16384u
+#define GUARD_CELL_ASK 255u /* locked out, or a refusal would be delayed: always ask */
+#define GUARD_ROOM_MAX 128u /* half of what may be under way of one key: GUARD_PENDING_MAX */
+uint16_t guard_cell(uint64_t seed, const struct guard_key *);
+
+#endif
