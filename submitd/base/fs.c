@@ -358,9 +358,6 @@ fs_read_file(const char *path, size_t max, struct buf *out)
 static ssize_t
 sqlite_pwrite(int fd, const void *p, size_t n, off_t off)
 {
-	/* so it lets the index of its log grow, page by page: too many calls to die at each */
-	if (n == 1)
-		return pwrite(fd, p, n, off);
 	return fs_pwrite(fd, p, n, off) == 0 ? (ssize_t)n : -1;
 }
 

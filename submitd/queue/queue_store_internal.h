@@ -125,6 +125,7 @@ struct queue_store {
 	char error[256];
 	bool full; /* the error: no room */
 	unsigned wal_pages;
+	int index_fd; /* of the log's index; -1: none */
 	int64_t deadline_ms;
 	const bool *stop;
 	/* destinations by transport and name, open addressing; and by id */

@@ -12,14 +12,14 @@
 #include "queue/queue_store_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define APPLICATION_ID 0x53514d44 /* "SQMD" */
 #define SCHEMA_VERSION 2
-#define LOG_INDEX_REGION 32768 /* octets, for 4096 pages: part of SQLite's file format */
-#define LOG_INDEX_REGIONS 16
+#define LOG_INDEX_BYTES (512 << 10) /* 32 KiB for each 4096 pages: SQLite's file format */
 
 static const char schema[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
@@ -102,17 +102,19 @@ is_for_want_of_room(sqlite3 *db)
 
 /*
  * Room for the index of a log of 65,000 pages, four times what is let gather, so that it
- * need not be found on a full disk. Without it the index grows as it must.
+ * need not be found on a full disk, whose pages would not even bear to be touched. Without
+ * it the index grows as it must. Open as long as the database: closing any descriptor of the
+ * file drops the locks that SQLite holds.
  */
 static void
-reserve_index(sqlite3 *db)
+reserve_index(struct queue_store *s, const char *path)
 {
-	sqlite3_file *f = NULL;
-	void volatile *region;
+	char *name = xasprintf("%s-shm", path);
 
-	if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &f) == SQLITE_OK &&
-	    f != NULL && f->pMethods != NULL && f->pMethods->iVersion >= 2)
-		(void)f->pMethods->xShmMap(f, LOG_INDEX_REGIONS - 1, LOG_INDEX_REGION, 1, &region);
+	s->index_fd = fs_open(name, O_RDWR | O_NOFOLLOW, 0);
+	if (s->index_fd != -1)
+		(void)fs_fallocate(s->index_fd, 0, LOG_INDEX_BYTES);
+	free(name);
 }
 
 int
@@ -270,6 +272,7 @@ queue_store_open(const char *path, enum store_mode mode, bool *damaged, char *er
 	int rc;
 
 	*damaged = false;
+	s->index_fd = -1;
 	fs_hook_sqlite();
 	rc = sqlite3_open_v2(path, &s->db, flags, NULL);
 	if (rc == SQLITE_OK) {
@@ -306,7 +309,7 @@ queue_store_open(const char *path, enum store_mode mode, bool *damaged, char *er
 	}
 	if (mode == STORE_WRITE) {
 		sqlite3_wal_hook(s->db, on_wal, s);
-		reserve_index(s->db);
+		reserve_index(s, path);
 	}
 	return s;
 }
@@ -321,6 +324,8 @@ queue_store_free(struct queue_store *s)
 	store_dest_cache_clear(s);
 	free(s->by_key);
 	sqlite3_close(s->db);
+	if (s->index_fd != -1)
+		fs_close(s->index_fd);
 	free(s);
 }
 
