@@ -8,6 +8,8 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "conf_people.h"
+#include "conf_reach.h"
 #include "policy/policy.h"
 #include "sandbox.h"
 
@@ -16,6 +18,7 @@
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -71,14 +74,15 @@ write_all(int fd, const struct buf *b)
 	}
 }
 
-static void __attribute__((noreturn)) check_in_child(const char *path, int out_fd)
+/*
+ * In a child: what the supervisor holds, its ways to the other processes above all, is not for
+ * it, and root's only right is to read files. -1 with a text.
+ */
+static int
+drop_rights(int out_fd, char *err, size_t errsize)
 {
-	struct conf_findings f = {0};
-	struct buf raw = BUF_INIT, answer = BUF_INIT;
 	struct sandbox_user user = {0};
-	char err[200];
 
-	/* what the supervisor holds, its ways to the other processes above all, is not for it */
 	if (out_fd > STDERR_FILENO + 1)
 		(void)close_range(STDERR_FILENO + 1, (unsigned)out_fd - 1, 0);
 	(void)close_range((unsigned)out_fd + 1, ~0U, 0);
@@ -87,7 +91,16 @@ static void __attribute__((noreturn)) check_in_child(const char *path, int out_f
 		user = (struct sandbox_user){.found = true, .uid = pw->pw_uid, .gid = pw->pw_gid};
 		(void)str_copy(user.name, sizeof(user.name), "nobody");
 	}
-	if (sandbox_drop(&user, CAP_DAC_READ_SEARCH, err, sizeof(err)) == -1 ||
+	return sandbox_drop(&user, CAP_DAC_READ_SEARCH, err, errsize);
+}
+
+static void __attribute__((noreturn)) check_in_child(const char *path, int out_fd)
+{
+	struct conf_findings f = {0};
+	struct buf raw = BUF_INIT, answer = BUF_INIT;
+	char err[200];
+
+	if (drop_rights(out_fd, err, sizeof(err)) == -1 ||
 	    sandbox_lock_reader(err, sizeof(err)) == -1) {
 		conf_findings_add(&f, true, (struct conf_where){path, 0}, "%s", err);
 	} else if (conf_parse_file(path, &raw, &f) == 0) {
@@ -106,15 +119,15 @@ static void __attribute__((noreturn)) check_in_child(const char *path, int out_f
 
 /* What the child answers until it closes the pipe; -1 with errno at the deadline. */
 static int
-read_answer(int fd, struct buf *answer)
+read_answer(int fd, int wait_ms, struct buf *answer)
 {
 	struct timespec start, now;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (;;) {
 		clock_gettime(CLOCK_MONOTONIC, &now);
-		int64_t left = CONF_LOAD_MS - ((int64_t)(now.tv_sec - start.tv_sec) * 1000 +
-						  (now.tv_nsec - start.tv_nsec) / 1000000);
+		int64_t left = wait_ms - ((int64_t)(now.tv_sec - start.tv_sec) * 1000 +
+					     (now.tv_nsec - start.tv_nsec) / 1000000);
 		struct pollfd p = {.fd = fd, .events = POLLIN};
 		int rc = left <= 0 ? 0 : poll(&p, 1, (int)left);
 		if (rc == -1 && errno == EINTR)
@@ -136,47 +149,66 @@ read_answer(int fd, struct buf *answer)
 	}
 }
 
+/*
+ * Forks; 0 in the child, with where it answers. In the parent 1 with the answer, or -1 with why.
+ * The child is gone when this returns.
+ */
+static int
+ask_child(int wait_ms, int *child_fd, struct buf *answer, char *why, size_t size)
+{
+	int fds[2], status = 0, rc, saved;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) == -1) {
+		(void)str_printf(why, size, "pipe: %s", strerror(errno));
+		return -1;
+	}
+	log_flush();
+	(void)fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		close(fds[0]);
+		*child_fd = fds[1];
+		return 0;
+	}
+	close(fds[1]);
+	if (pid == -1) {
+		(void)str_printf(why, size, "fork: %s", strerror(errno));
+		close(fds[0]);
+		return -1;
+	}
+	rc = read_answer(fds[0], wait_ms, answer);
+	saved = errno;
+	close(fds[0]);
+	if (rc == -1)
+		kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
+		;
+	if (rc == -1)
+		(void)str_printf(
+		    why, size, "the process that checks it did not answer: %s", strerror(saved));
+	else
+		(void)str_printf(why, size, "the process that checks it ended (%s %d)",
+		    WIFSIGNALED(status) ? "signal" : "status",
+		    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	return rc == -1 ? -1 : 1;
+}
+
 struct conf *
 conf_load(const char *path, struct buf *raw, struct conf_findings *f)
 {
 	struct conf_where where = {path, 0};
 	struct buf answer = BUF_INIT;
 	struct conf *c = NULL;
-	int fds[2], status = 0;
+	char why[200];
 	struct rd r;
+	int fd, rc = ask_child(CONF_LOAD_MS, &fd, &answer, why, sizeof(why));
 
-	if (pipe2(fds, O_CLOEXEC) == -1) {
-		conf_findings_add(f, true, where, "pipe: %s", strerror(errno));
-		return NULL;
-	}
-	log_flush();
-	pid_t pid = fork();
-	if (pid == -1) {
-		conf_findings_add(f, true, where, "fork: %s", strerror(errno));
-		close(fds[0]);
-		close(fds[1]);
-		return NULL;
-	}
-	if (pid == 0) {
-		close(fds[0]);
-		check_in_child(path, fds[1]);
-	}
-	close(fds[1]);
-	int rc = read_answer(fds[0], &answer);
-	int saved = errno;
-	close(fds[0]);
-	if (rc == -1)
-		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
-		;
+	if (rc == 0)
+		check_in_child(path, fd);
 	rd_init(&r, buf_data(&answer), buf_len(&answer));
-	if (rc == -1) {
-		conf_findings_add(f, true, where, "the process that checks it did not answer: %s",
-		    strerror(saved));
-	} else if (get_findings(&r, f) == -1) {
-		conf_findings_add(f, true, where, "the process that checks it ended (%s %d)",
-		    WIFSIGNALED(status) ? "signal" : "status",
-		    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	if (rc == -1 || get_findings(&r, f) == -1) {
+		conf_findings_add(f, true, where, "%s", why);
 	} else if (f->errors == 0) {
 		struct span bytes = rd_bytes(&r);
 		struct conf_findings again = {0}; /* the same warnings, already there */
@@ -189,4 +221,32 @@ conf_load(const char *path, struct buf *raw, struct conf_findings *f)
 	}
 	buf_clear(&answer);
 	return c;
+}
+
+void
+conf_probe(const char *path, const struct conf *c, struct conf_findings *f)
+{
+	struct conf_findings seen = {0};
+	struct buf answer = BUF_INIT;
+	char why[200], err[200];
+	struct rd r;
+	int fd, rc = ask_child(CONF_PROBE_MS, &fd, &answer, why, sizeof(why));
+
+	if (rc == 0) {
+		if (drop_rights(fd, err, sizeof(err)) == 0) {
+			conf_people(c, &seen);
+			conf_reach(c, &seen);
+		} else {
+			conf_findings_add(&seen, false, (struct conf_where){path, 0}, "%s", err);
+		}
+		put_findings(&answer, &seen);
+		write_all(fd, &answer);
+		_exit(0);
+	}
+	rd_init(&r, buf_data(&answer), buf_len(&answer));
+	if (rc == -1 || get_findings(&r, f) == -1)
+		conf_findings_add(f, false, (struct conf_where){path, 0},
+		    "files of users and servers were not looked at: %s", why);
+	buf_clear(&answer);
+	conf_findings_sort(f);
 }

@@ -13,4 +13,12 @@
 #define CONF_LOAD_MS 60000
 struct conf *conf_load(const char *path, struct buf *raw, struct conf_findings *);
 
+/*
+ * For `submitd -t`, after conf_load(): what conf_people() and conf_reach() say, in a child that
+ * may read files and connect.
+ * At most CONF_PROBE_MS; adds warnings only.
+ */
+#define CONF_PROBE_MS 60000
+void conf_probe(const char *path, const struct conf *, struct conf_findings *);
+
 #endif

@@ -1,100 +1,270 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Whether the servers that backends need can be reached, for `submitd -t` only: a server that is
- * down is a warning, because it may be up when it is needed. Runs in the command, never in the
- * service. It must not say a word to them.
+ * Whether the servers that backends need can be reached and trusted, for `submitd -t` only: a
+ * server that is down is a warning, because it may be up when it is needed. Runs in the child of
+ * conf_probe(), never in the service. It goes no further than TLS: no name, no password.
  */
 #include "conf_reach.h"
 
+#include "base/buf.h"
 #include "base/ldap_text.h"
 #include "base/list.h"
-#include "base/stream.h"
 #include "base/str.h"
+#include "base/stream.h"
+#include "base/tls_pin.h"
 #include "base/url.h"
+#include "mail/smtp_client.h"
+
+#include <signal.h>
+#include <string.h>
 
 #define ADDRS_MAX 8u
+#define PIECE 4096u
+
+/* What is done behind the connection. */
+enum ask { ASK_NOTHING = 0, ASK_TLS = 1, ASK_SMTP = 2, ASK_LDAP = 3 };
+
+struct target {
+	struct conf_where where;
+	char what[600]; /* "backend \"b\": transport \"t\"" */
+	const char *host;
+	uint16_t port;
+	enum ask ask;
+	SSL_CTX *ctx; /* borrowed; NULL: not further than the connection */
+};
 
 struct reach {
 	struct conf_findings *findings;
+	const char *helo;
 	int64_t until_ms;
 	size_t untried;
 	struct conf_where untried_at;
 };
 
-/* what: "backend \"b\": transport \"t\"". */
+static int
+fail(struct stream *s, const char *text)
+{
+	if (s->error[0] == '\0')
+		(void)str_copy(s->error, sizeof(s->error), text);
+	return -1;
+}
+
+/* EHLO and STARTTLS, as the backend will say them. */
+static int
+ask_smtp(const struct reach *r, struct stream *s, const struct target *t)
+{
+	struct smtp_client_options opt = {
+	    .helo = r->helo, .remote = t->host, .remote_ip = "", .tls = SMTP_CLIENT_TLS_MUST};
+	enum smtp_client_event ev = SMTP_CLIENT_MORE;
+	struct buf in = BUF_INIT, out = BUF_INIT;
+	struct smtp_client c;
+	char text[80];
+	int rc = -1;
+
+	smtp_client_init(&c, &opt);
+	while (ev == SMTP_CLIENT_MORE) {
+		size_t used;
+		ssize_t n;
+
+		ev = smtp_client_feed(&c, buf_data(&in), buf_len(&in), &used, &out);
+		buf_consume(&in, used);
+		if (buf_len(&out) > 0 && stream_write(s, buf_data(&out), buf_len(&out)) == -1)
+			goto out;
+		buf_reset(&out);
+		if (ev != SMTP_CLIENT_MORE || used > 0)
+			continue;
+		n = stream_read(s, buf_reserve(&in, PIECE), PIECE);
+		if (n <= 0) {
+			(void)fail(s, "the server closed the connection");
+			goto out;
+		}
+		buf_commit(&in, (size_t)n);
+	}
+	(void)str_printf(text, sizeof(text), "the server says %u", c.failure.code);
+	rc = ev == SMTP_CLIENT_START_TLS ? stream_start_tls(s, t->ctx, t->host)
+	     : c.failure.code != 0       ? fail(s, text)
+	                                 : fail(s, "the server offers no STARTTLS");
+out:
+	smtp_client_clear(&c);
+	buf_clear(&in);
+	buf_clear(&out);
+	return rc;
+}
+
+static int
+read_all(struct stream *s, uint8_t *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t r = stream_read(s, p, n);
+
+		if (r <= 0)
+			return fail(s, "the server closed the connection");
+		p += r;
+		n -= (size_t)r;
+	}
+	return 0;
+}
+
+/* StartTLS (RFC 4511, 4.14): an extended request as message 1, and its result. */
+static int
+ask_ldap(struct stream *s, const struct target *t)
+{
+	static const char request[] = "\x30\x1d\x02\x01\x01\x77\x18\x80\x16"
+				      "1.3.6.1.4.1.1466.20037";
+	uint8_t head[2], in[127];
+
+	if (stream_write(s, request, sizeof(request) - 1) == -1 ||
+	    read_all(s, head, sizeof(head)) == -1)
+		return -1;
+	/* message 1, extended response, the result's code first: nobody needs longer lengths */
+	if (head[0] != 0x30 || head[1] < 8 || head[1] > sizeof(in) ||
+	    read_all(s, in, head[1]) == -1 || in[3] != 0x78 || in[5] != 0x0a || in[7] != 0)
+		return fail(s, "the server refuses StartTLS");
+	return stream_start_tls(s, t->ctx, t->host);
+}
+
+/* met: it can be reached, whatever comes then. */
+static int
+try_address(const struct reach *r, struct stream *s, const struct target *t,
+    const struct net_addr *a, int64_t until, bool *met)
+{
+	if (stream_connect(s, a, NULL, until) == -1)
+		return -1;
+	*met = true;
+	if (t->ctx == NULL)
+		return 0;
+	switch (t->ask) {
+	case ASK_NOTHING:
+		return 0;
+	case ASK_TLS:
+		return stream_start_tls(s, t->ctx, t->host);
+	case ASK_SMTP:
+		return ask_smtp(r, s, t);
+	case ASK_LDAP:
+		return ask_ldap(s, t);
+	}
+	return 0;
+}
+
 static void
-try_host(
-    struct reach *r, struct conf_where where, const char *what, const char *host, uint16_t port)
+try_host(struct reach *r, const struct target *t)
 {
 	int64_t now = stream_clock_ms(), until = now + CONF_REACH_EACH_MS;
 	struct net_addr addrs[ADDRS_MAX];
 	struct stream s = STREAM_INIT;
 	char why[sizeof(s.error)];
 	size_t n;
-	bool up = false;
+	bool up = false, met = false;
 
 	if (now >= r->until_ms) {
 		r->untried++;
-		r->untried_at = where;
+		r->untried_at = t->where;
 		return;
 	}
-	n = stream_resolve(host, port, until, addrs, ARRAY_LEN(addrs), why, sizeof(why));
+	n = stream_resolve(t->host, t->port, until, addrs, ARRAY_LEN(addrs), why, sizeof(why));
 	for (size_t i = 0; i < n && !up; i++) {
 		int64_t left = until - stream_clock_ms();
 
-		up = stream_connect(
-			 &s, &addrs[i], NULL, stream_clock_ms() + left / (int64_t)(n - i)) == 0;
+		up = try_address(r, &s, t, &addrs[i], stream_clock_ms() + left / (int64_t)(n - i),
+			 &met) == 0;
 		(void)str_copy(why, sizeof(why), s.error);
 		stream_close(&s);
 	}
-	if (!up)
-		conf_findings_add(r->findings, false, where,
-		    "%s: %s port %u cannot be reached now: %s", what, host, port, why);
+	if (!up && strstr(why, "certificate:") != NULL)
+		conf_findings_add(r->findings, false, t->where,
+		    "%s: %s port %u is not trusted: %s; see ca_file, and which name the "
+		    "certificate is for",
+		    t->what, t->host, t->port, why);
+	else if (!up)
+		conf_findings_add(r->findings, false, t->where,
+		    "%s: %s port %u cannot be %s now: %s", t->what, t->host, t->port,
+		    met ? "used" : "reached", why);
 }
 
 static void
 try_url(struct reach *r, const struct conf_backend *b, unsigned option, const char *text)
 {
-	char what[300], host[256];
+	struct target t = {.where = b->option_where[option]};
+	char host[256], err[256];
 	struct url u;
 
 	if (text == NULL || url_parse(span_of(text), &u) != NULL ||
 	    str_copy_span(host, sizeof(host), u.host) == -1 ||
-	    str_printf(what, sizeof(what), "backend \"%s\"", b->title) == -1)
+	    str_printf(t.what, sizeof(t.what), "backend \"%s\"", b->title) == -1)
 		return;
-	try_host(r, b->option_where[option], what, host, u.port);
+	t.host = host;
+	t.port = u.port;
+	t.ask = u.https ? ASK_TLS : ASK_NOTHING;
+	t.ctx = u.https ? tls_client_new(b->ca_file, true, err, sizeof(err)) : NULL;
+	try_host(r, &t);
+	SSL_CTX_free(t.ctx);
 }
 
 static void
 try_directory(struct reach *r, const struct conf_ldap *d)
 {
-	char what[300];
+	char err[256];
+	SSL_CTX *ctx = tls_client_new(d->ca_file, true, err, sizeof(err));
 	struct ldap_uri u;
 
-	for (size_t i = 0; i < d->uri.n; i++)
-		if (ldap_uri_parse(d->uri.v[i], &u) == NULL &&
-		    str_printf(what, sizeof(what), "ldap \"%s\"", d->title) == 0)
-			try_host(r, d->uri.where, what, u.host, u.port);
+	for (size_t i = 0; i < d->uri.n; i++) {
+		struct target t = {.where = d->uri.where, .ctx = ctx};
+
+		if (ldap_uri_parse(d->uri.v[i], &u) != NULL ||
+		    str_printf(t.what, sizeof(t.what), "ldap \"%s\"", d->title) == -1)
+			continue;
+		t.host = u.host;
+		t.port = u.port;
+		t.ask = u.tls ? ASK_TLS : d->starttls ? ASK_LDAP : ASK_NOTHING;
+		try_host(r, &t);
+	}
+	SSL_CTX_free(ctx);
+}
+
+/* As the backend makes it; NULL without TLS. */
+static SSL_CTX *
+transport_ctx(const struct conf_backend *b, const struct conf_transport *t)
+{
+	bool verify = b->tls == BACKEND_TLS_REQUIRE_VERIFY;
+	char err[256];
+
+	if (b->tls == BACKEND_TLS_NONE)
+		return NULL;
+	return verify && t->pinned.n > 0 ? tls_pin_new(t->pinned.v, t->pinned.n, err, sizeof(err))
+	                                 : tls_client_new(t->ca_file, verify, err, sizeof(err));
 }
 
 static void
 try_transport(struct reach *r, const struct conf_backend *b)
 {
 	const struct conf_transport *t = b->transport_block;
-	char what[600];
+	SSL_CTX *ctx;
 
-	for (size_t i = 0; t != NULL && i < t->n_hosts; i++)
-		if (str_printf(what, sizeof(what), "backend \"%s\": transport \"%s\"", b->title,
+	if (t == NULL)
+		return;
+	ctx = transport_ctx(b, t);
+	for (size_t i = 0; i < t->n_hosts; i++) {
+		struct target x = {.where = t->hosts.where,
+		    .host = t->host_list[i].host,
+		    .port = t->host_list[i].port,
+		    .ask = t->tls == TRANSPORT_TLS_IMPLICIT ? ASK_TLS : ASK_SMTP,
+		    .ctx = ctx};
+
+		if (str_printf(x.what, sizeof(x.what), "backend \"%s\": transport \"%s\"", b->title,
 			t->title) == 0)
-			try_host(
-			    r, t->hosts.where, what, t->host_list[i].host, t->host_list[i].port);
+			try_host(r, &x);
+	}
+	SSL_CTX_free(ctx);
 }
 
 void
 conf_reach(const struct conf *c, struct conf_findings *f)
 {
-	struct reach r = {.findings = f, .until_ms = stream_clock_ms() + CONF_REACH_ALL_MS};
+	struct reach r = {.findings = f,
+	    .helo = c->server->hostname,
+	    .until_ms = stream_clock_ms() + CONF_REACH_ALL_MS};
 
+	(void)signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < c->n_ldap; i++)
 		try_directory(&r, &c->ldap_blocks[i]);
 	for (size_t i = 0; i < c->n_backend; i++) {

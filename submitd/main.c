@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "conf_load.h"
-#include "conf_reach.h"
 #include "sandbox.h"
 #include "supervisor.h"
 
@@ -57,15 +56,49 @@ static void
 warn_of_users(const struct conf *c, struct conf_findings *f)
 {
 	struct sandbox_user u;
+	struct buf names = BUF_INIT;
+	size_t n = 0;
 
 	for (int r = ROLE_FRONT; geteuid() == 0 && r < ROLE__MAX; r++) {
 		sandbox_find_user(c, role_name((enum role)r), &u);
 		if (!u.found)
-			conf_findings_add(f, false, c->server->where,
-			    "user %s does not exist; make it with systemd-sysusers "
-			    "(submitd.sysusers)",
-			    u.name);
+			buf_addf(&names, "%s%s", n++ == 0 ? "" : ", ", u.name);
 	}
+	if (n > 0)
+		conf_findings_add(f, false, c->server->where,
+		    "user%s %s do%s not exist; make %s with systemd-sysusers (submitd.sysusers)",
+		    n == 1 ? "" : "s", buf_cstr(&names), n == 1 ? "es" : "",
+		    n == 1 ? "it" : "them");
+	buf_clear(&names);
+}
+
+static void
+warn_of_directory(const struct conf *c, struct conf_findings *f, const char *what, const char *path)
+{
+	char *dir = xstrdup(path);
+
+	/* the nearest that is there; what is missing below it must be made there */
+	while (access(dir, F_OK) == -1 && strrchr(dir, '/') != NULL && strrchr(dir, '/') != dir)
+		*strrchr(dir, '/') = '\0';
+	if (access(dir, W_OK) == -1)
+		conf_findings_add(f, false, c->server->where,
+		    "%s = \"%s\": who runs this may not write to %s; a service that he "
+		    "starts needs a place of his own",
+		    what, path, dir);
+	free(dir);
+}
+
+/* A service that is not started by root has only what its user may write. */
+static void
+warn_of_directories(const struct conf *c, struct conf_findings *f)
+{
+	if (geteuid() == 0)
+		return;
+	warn_of_directory(c, f, "server: spool", c->server->spool);
+	warn_of_directory(c, f, "server: state", c->server->state);
+	warn_of_directory(c, f, "server: control", c->server->control);
+	if (c->audit->file != NULL)
+		warn_of_directory(c, f, "audit: file", c->audit->file);
 }
 
 static int
@@ -76,7 +109,8 @@ check_only(const char *file)
 
 	if (c != NULL) {
 		warn_of_users(c, &f);
-		conf_reach(c, &f);
+		warn_of_directories(c, &f);
+		conf_probe(file, c, &f);
 	}
 	size_t warnings = f.n - (f.errors < f.n ? f.errors : f.n);
 	int rc = c == NULL ? 1 : 0;

@@ -200,6 +200,19 @@ tls_server_set_sni(SSL_CTX **ctxs, size_t n)
 	SSL_CTX_set_tlsext_servername_arg(ctxs[0], set);
 }
 
+bool
+tls_is_ed25519_key(const char *pem)
+{
+	BIO *b = BIO_new_mem_buf(pem, -1);
+	EVP_PKEY *k = b == NULL ? NULL : PEM_read_bio_PrivateKey(b, NULL, no_passphrase, NULL);
+	bool is = k != NULL && EVP_PKEY_is_a(k, "ED25519") == 1;
+
+	EVP_PKEY_free(k);
+	BIO_free(b);
+	ERR_clear_error();
+	return is;
+}
+
 int
 tls_check_pair(
     const char *cert_pem, const char *key_pem, long long *not_after, char *err, size_t errsize)

@@ -37,6 +37,9 @@ void tls_server_set_sni(SSL_CTX **ctxs, size_t n);
 int tls_check_pair(
     const char *cert_pem, const char *key_pem, long long *not_after, char *err, size_t errsize);
 
+/* A private key of that kind, in PEM form, without a passphrase. */
+bool tls_is_ed25519_key(const char *pem);
+
 /* The result of verifying (SSL_get_verify_result()) where tls_pin.h has other certificates. */
 #define TLS_V_NOT_PINNED X509_V_ERR_APPLICATION_VERIFICATION
 

@@ -160,10 +160,14 @@ tls_client_cert(const SSL *ssl, struct tls_client_cert *out)
 int
 tls_fingerprint_parse(struct span s, char out[TLS_FINGERPRINT])
 {
-	bool colons = s.n == 95;
+	static const char label[] = "sha256 Fingerprint=";
 	char hex[TLS_FINGERPRINT];
 	size_t i, n = 0;
+	bool colons;
 
+	if (span_starts_nocase(s, label))
+		s = (struct span){s.p + sizeof(label) - 1, s.n - (sizeof(label) - 1)};
+	colons = s.n == 95;
 	if (s.n != 64 && !colons)
 		return -1;
 	for (i = 0; i < s.n; i++) {

@@ -30,7 +30,10 @@ void tls_ask_as(SSL *, const SSL_CTX *);
 bool tls_client_verified(const SSL *);
 /* Its facts; only where it verified. -1: out of resources. */
 int tls_client_cert(const SSL *, struct tls_client_cert *);
-/* 64 hex digits of either case, with a colon behind each second one or none at all. */
+/*
+ * 64 hex digits of either case, with a colon behind each second one or none at all; "sha256
+ * Fingerprint=", as openssl x509 prints it, may stand before them.
+ */
 int tls_fingerprint_parse(struct span text, char out[TLS_FINGERPRINT]);
 
 #endif

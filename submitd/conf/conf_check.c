@@ -284,6 +284,10 @@ conf_check(struct conf_builder *b)
 	check_log(b);
 	conf_check_absolute(b, CONF_WHERE(c->audit, audit, file), "audit", "file", c->audit->file);
 	conf_check_absolute(b, CONF_WHERE(c->audit, audit, key), "audit", "key", c->audit->key);
+	if (c->audit->file == NULL && c->audit->syslog != 0 /* off */)
+		conf_warn(b, CONF_WHERE(c->audit, audit, syslog),
+		    "audit: nothing is recorded without file = \"/PATH\": syslog gets copies of "
+		    "what stands there");
 	for (i = 0; i < c->n_tls; i++) {
 		const struct conf_tls *t = &c->tls_blocks[i];
 

@@ -143,7 +143,11 @@ conf_check_backend_http(struct conf_builder *b, const struct conf_backend *x, co
 	if (b->f->errors == before && x->auth != HTTP_AUTH_BASIC &&
 	    !((url.name || body.name) && (url.password || body.password)))
 		conf_error(b, CONF_WHERE(x, backend, url),
-		    "%s: nothing carries the name (%%u) and the password (%%p): put them into "
-		    "body (method = POST) or url, or write auth = basic",
-		    label);
+		    "%s: nothing carries %s: put %s into body (method = POST) or url, or write "
+		    "auth = basic",
+		    label,
+		    url.name || body.name           ? "the password (%p)"
+		    : url.password || body.password ? "the name (%u)"
+						    : "the name (%u) and the password (%p)",
+		    url.name || body.name || url.password || body.password ? "it" : "them");
 }

@@ -70,7 +70,8 @@ conf_check_backend_oauth(struct conf_builder *b, const struct conf_backend *x, c
 {
 	if ((x->introspection_url != NULL) + (x->jwks_url != NULL) + (x->jwks_file != NULL) != 1)
 		conf_error(b, CONF_WHERE(x, backend, type),
-		    "%s: type = oauth needs one of introspection_url, jwks_url and jwks_file",
+		    "%s: type = oauth needs exactly one of introspection_url, jwks_url and "
+		    "jwks_file",
 		    label);
 	else if (x->introspection_url != NULL)
 		check_introspection(b, x, label);

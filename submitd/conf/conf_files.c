@@ -136,11 +136,13 @@ files_check_tls(struct conf_findings *f, const struct conf_tls *t)
 	struct conf_where at_cert = CONF_WHERE(t, tls, certificate);
 	char label[CONF_LABEL], err[256] = "";
 	long long not_after = 0;
+	int bad;
 
 	conf_label(CONF_BLOCK_tls, t->title, NULL, label);
-	if (files_read(f, at_cert, label, "certificate", t->certificate, PEM_MAX, &cert) == -1)
-		goto out;
-	if (files_read(f, CONF_WHERE(t, tls, key), label, "key", t->key, PEM_MAX, &key) == -1)
+	bad = files_read(f, at_cert, label, "certificate", t->certificate, PEM_MAX, &cert);
+	bad |= files_read(f, CONF_WHERE(t, tls, key), label, "key", t->key, PEM_MAX, &key);
+	files_check_ca(f, CONF_WHERE(t, tls, client_ca), label, "client_ca", t->client_ca);
+	if (bad != 0)
 		goto out;
 	files_check_mode(f, CONF_WHERE(t, tls, key), label, "key", t->key);
 	if (tls_check_pair(buf_cstr(&cert), buf_cstr(&key), &not_after, err, sizeof err) == -1) {
@@ -148,7 +150,6 @@ files_check_tls(struct conf_findings *f, const struct conf_tls *t)
 		    t->certificate, t->key, err);
 		goto out;
 	}
-	files_check_ca(f, CONF_WHERE(t, tls, client_ca), label, "client_ca", t->client_ca);
 	files_check_expiry(f, at_cert, label, "certificate", t->certificate, not_after);
 out:
 	buf_clear(&cert);
@@ -221,6 +222,37 @@ files_check_ldap(struct conf_findings *f, const struct conf_ldap *l)
 		conf_findings_add(
 		    f, true, CONF_WHERE(l, ldap, ca_file), "%s: ca_file: %s", label, err);
 	SSL_CTX_free(ctx);
+}
+
+/* The key that signs: the ledger takes no other. */
+static void
+files_check_audit(struct conf_findings *f, const struct conf_audit *a)
+{
+	struct conf_where where =
+	    a->key == NULL ? CONF_WHERE(a, audit, file) : CONF_WHERE(a, audit, key);
+	char path[4096 + 8];
+	struct buf text = BUF_INIT;
+	struct stat st;
+
+	if (a->file == NULL)
+		return;
+	files_check_parent(f, CONF_WHERE(a, audit, file), "audit", "file", a->file);
+	if (a->key != NULL)
+		files_check_parent(f, where, "audit", "key", a->key);
+	if (str_printf(path, sizeof path, "%s%s", a->key == NULL ? a->file : a->key,
+		a->key == NULL ? ".key" : "") == -1 ||
+	    !a->hash_chain || lstat(path, &st) == -1)
+		return; /* it is made at the start */
+	if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0 || st.st_nlink != 1)
+		conf_findings_add(f, true, where,
+		    "audit: key: %s must be a file with mode 0600 and one name only", path);
+	else if (files_read(f, where, "audit", "key", path, PEM_MAX, &text) == 0 &&
+		 !tls_is_ed25519_key(buf_cstr(&text)))
+		conf_findings_add(f, true, where,
+		    "audit: key: %s holds no Ed25519 key in PEM form; name another file, and it "
+		    "is made",
+		    path);
+	buf_wipe(&text);
 }
 
 static void
@@ -311,15 +343,7 @@ conf_check_files(const struct conf *c, struct conf_findings *f)
 		if (strncmp(c->log->targets.v[i], "file:", 5) == 0)
 			files_check_parent(f, CONF_WHERE(c->log, log, targets), "log", "targets",
 			    c->log->targets.v[i] + 5);
-	if (c->audit->file != NULL)
-		files_check_parent(
-		    f, CONF_WHERE(c->audit, audit, file), "audit", "file", c->audit->file);
-	if (c->audit->key != NULL) {
-		files_check_parent(
-		    f, CONF_WHERE(c->audit, audit, key), "audit", "key", c->audit->key);
-		files_check_mode(
-		    f, CONF_WHERE(c->audit, audit, key), "audit", "key", c->audit->key);
-	}
+	files_check_audit(f, c->audit);
 	for (i = 0; i < c->n_tls; i++)
 		files_check_tls(f, &c->tls_blocks[i]);
 	for (i = 0; i < c->n_backend; i++)

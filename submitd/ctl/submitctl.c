@@ -37,7 +37,7 @@ static const struct ctl_command commands[] = {
     {"audit", ctl_audit,
 	"verify [--pub FILE] [--checkpoint SEQ:HASH:SIG] [--checkpoints LOG] [FILE ...]\n"
 	"search [--user U] [--ip NETWORK] [--kind K] [--mid ID] [--since T] [--until T] "
-        "[--failed]\n"
+	"[--failed]\n"
 	"       [--limit N] [--file FILE] [TEXT]\n"
 	"user U [--since T] [--until T] [--file FILE] [--csv]\n"
 	"report [--since T] [--until T] [--file FILE] [--csv]\n"

@@ -221,7 +221,8 @@ smtp_auth_line(struct smtp_session *s, struct span line)
 		wipe_input(line);
 		return auth_unavailable(s);
 	}
-	if (auth_decode(&decoded, line) == -1) {
+	/* an empty line by the book; curl says it as in an initial response (RFC 4954, 4) */
+	if (!span_eq(line, "=") && auth_decode(&decoded, line) == -1) {
 		result = auth_cancel(s, 501, "5.5.2", "The response is not valid base64");
 	} else {
 		m.response = buf_span(&decoded);

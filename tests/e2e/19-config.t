@@ -9,12 +9,17 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import contextlib
 import glob
 import re
+import shutil
+import socket
+import ssl
 import subprocess
+import tempfile
+import threading
 
 import smtpc
 from daemon import TOP, Service, patience
 from nexthop import NextHop
-from tap import equal, ok, run, test
+from tap import equal, ok, run, skip, test
 
 MISTAKES = {
     "unknown option": ('limit "x" { max_conections = 5 }', r"max_conections"),
@@ -94,6 +99,143 @@ def open_relay(s):
     status, text = check(s)
     equal(status, 1, text)
     s.write_conf(extra="")
+
+
+@test("A4: a file that is no signing key is found before the ledger finds it")
+def audit_key(s):
+    for name, mode, text, want in (("server.key", 0o600, None, "no Ed25519 key"),
+                                   ("text.key", 0o600, "hello\n", "no Ed25519 key"),
+                                   ("open.key", 0o644, "hello\n", "mode 0600")):
+        path = f"{s.dir}/{name}"
+        if text:
+            with open(path, "w") as f:
+                f.write(text)
+            os.chmod(path, mode)
+        s.write_conf(audit=f'audit {{ file = "@D@/other.log"  key = "{path}" }}')
+        status, text = check(s)
+        equal(status, 1, text)
+        ok(want in text and name in text, text)
+    s.write_conf(audit="")
+
+
+@test("S44: lines of a password file that would be skipped, and none of what stands in them")
+def people(s):
+    path = s.dir + "/people"
+    with open(path, "w") as f:
+        f.write("# a comment\nann@example.com:hunter2-in-clear\nbob@example.com\n")
+    os.chmod(path, 0o600)
+    block = f'backend "x" {{ type = file  path = "{path}" %s}}'
+    s.write_conf(extra=block % "")
+    status, text = check(s)
+    equal(status, 0, text)
+    ok("line 2 is skipped: not a hash" in text and "line 3 is skipped" in text, text)
+    ok("hunter2" not in text and "ann@" not in text, text)
+    s.write_conf(extra=block % "allow_plain = true ")
+    _, text = check(s)
+    ok("line 2" not in text and "line 3 is skipped" in text, text)
+    s.write_conf(extra="")
+
+
+class TlsServer(threading.Thread):
+    """Speaks until TLS stands as its protocol has it, then closes."""
+    def __init__(self, s, talk):
+        super().__init__(daemon=True)
+        self.talk, self.heard = talk, b""
+        self.ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ctx.load_cert_chain(s.dir + "/server.pem", s.dir + "/server.key")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                c, _ = self.listener.accept()
+            except OSError:
+                return
+            with c:
+                try:
+                    for i, say in enumerate(self.talk):
+                        if say:
+                            c.sendall(say)
+                        if i + 1 < len(self.talk):
+                            self.heard += c.recv(512)
+                    c = self.ctx.wrap_socket(c, server_side=True)
+                    self.heard += c.recv(512)
+                except (OSError, ssl.SSLError):
+                    pass
+                c.close()
+
+
+SMTP = [b"220 x\r\n", b"250-x\r\n250 STARTTLS\r\n", b"220 go\r\n"]
+LDAP_RESULT = bytes.fromhex("300c02010178070a0100" + "04000400")
+LDAP_NO = bytes.fromhex("300c02010178070a0101" + "04000400")
+
+
+@test("a server whose certificate is not trusted is a warning, and no name is said to it")
+def untrusted(s):
+    ca = f'ca_file = "{s.dir}/ca.pem"'
+    block = {
+        "https": 'backend "x" { type = http  url = "https://localhost:%d/"  auth = basic\n'
+                 '  expect_status = true  %s }',
+        "ldaps": 'ldap "x" { uri = {"ldaps://localhost:%d"}  base = "dc=x"\n'
+                 '  filter = "(uid=%%s)"  %s }\nbackend "x" { type = ldap  profile = "x" }',
+        "ldap": 'ldap "x" { uri = {"ldap://localhost:%d"}  base = "dc=x"\n'
+                '  filter = "(uid=%%s)"  %s  starttls = true }\nbackend "x" { type = ldap  profile = "x" }',
+        "smtp": 'backend "x" { type = smtp  transport = "x" }\n'
+                'transport "x" { method = static  hosts = {"localhost:%d"}  %s }'}
+    talks = {"https": [], "ldaps": [], "ldap": [b"", LDAP_RESULT], "smtp": SMTP}
+    for kind, text in block.items():
+        peer = TlsServer(s, talks[kind])
+        for trusted in (False, True):
+            s.write_conf(extra=text % (peer.port, ca if trusted else ""))
+            status, said = check(s)
+            equal(status, 0, said)
+            equal(f"port {peer.port} is not trusted" in said, not trusted, f"{kind}: {said}")
+            ok("cannot be" not in said, f"{kind}: {said}")
+        ok(b"AUTH" not in peer.heard and b"dc=x" not in peer.heard, str(peer.heard))
+        peer.listener.close()
+    for kind, talk, want in (("ldap", [b"", LDAP_NO], "refuses StartTLS"),
+                             ("smtp", [b"220 x\r\n", b"250 x\r\n"], "STARTTLS"),
+                             ("smtp", [b"554 go away\r\n"], "says 554"),
+                             ("https", [b"HTTP/1.1 200 OK\r\n\r\n"], "TLS handshake")):
+        peer = TlsServer(s, talk)
+        s.write_conf(extra=block[kind] % (peer.port, ca))
+        status, said = check(s)
+        equal(status, 0, said)
+        ok(f"localhost port {peer.port} cannot be used now" in said and want in said, said)
+        peer.listener.close()
+    s.write_conf(extra="")
+
+
+@test("who is not root is told which directories a service of his could not use")
+def unprivileged(s):
+    if os.geteuid() != 0:
+        skip("needs root to become somebody else")
+    with tempfile.TemporaryDirectory(prefix="submitd-test-") as own:
+        os.chown(own, 65534, 65534)
+        for name in ("server.pem", "server.key", "users"):
+            shutil.copy(f"{s.dir}/{name}", own)
+            os.chown(f"{own}/{name}", 65534, 65534)
+        os.chmod(own + "/users", 0o600)
+        shutil.copy(s.binary, own + "/submitd")
+        with open(own + "/c.conf", "w") as f:
+            f.write(f"""server {{ hostname = "mail.example.com"  spool = "{own}/spool"
+  state = "/usr/lib/state"  control = "{own}/run/control.sock" }}
+tls "t" {{ certificate = "{own}/server.pem"  key = "{own}/server.key" }}
+listener "l" {{ bind = {{"127.0.0.1:0"}}  relay_any_authenticated = true }}
+backend "people" {{ type = file  path = "{own}/users" }}
+auth_flow "f" {{ chain = {{"people"}} }}
+domain "any" {{ transport = "t" }}
+transport "t" {{ method = lookup-mx }}
+""")
+        os.chmod(own, 0o755)
+        r = subprocess.run([own + "/submitd", "-t", "-f", own + "/c.conf"], capture_output=True,
+                           text=True, user=65534, group=65534, extra_groups=[],
+                           timeout=patience(60))
+    equal(r.returncode, 0, r.stdout)
+    ok('state = "/usr/lib/state": who runs this may not write to /usr/lib' in r.stdout, r.stdout)
+    ok("spool =" not in r.stdout and "control =" not in r.stdout, r.stdout)
 
 
 @test("promise 6: a bad configuration never starts")

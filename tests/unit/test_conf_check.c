@@ -54,6 +54,8 @@ static const struct conf_case values[] = {
 	    "6 error: retry_delay = 0 is out of range"}},
     {"empty list", BASE "log {\ntargets = {} }",
 	{"3 error: log: targets has 0 values; write 1 to 8"}},
+    {"copies of nothing", BASE "audit {\nsyslog = auth }",
+	{"3 warning: audit: nothing is recorded without file"}},
     {"empty text", BASE "audit {\nfile = \"\" }", {"3 error: audit: file is an empty text"}},
     {"empty text in a list", BASE "ou \"x\" {\ndomains = {\"a.example\",\n\"\"} }",
 	{"3 warning: there is no domain block for a.example",

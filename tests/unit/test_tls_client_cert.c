@@ -27,6 +27,10 @@ test_fingerprint(void **state)
 	} cases[] = {
 	    {HEX8 HEX8 HEX8 HEX8 HEX8 HEX8 HEX8 HEX8, 0},
 	    {PAIRS8 ":" PAIRS8 ":" PAIRS8 ":" PAIRS8, 0},
+	    {"sha256 Fingerprint=" PAIRS8 ":" PAIRS8 ":" PAIRS8 ":" PAIRS8, 0}, /* openssl 3 */
+	    {"SHA256 Fingerprint=" PAIRS8 ":" PAIRS8 ":" PAIRS8 ":" PAIRS8, 0}, /* openssl 1 */
+	    {"SHA1 Fingerprint=" PAIRS8 ":" PAIRS8 ":" PAIRS8 ":" PAIRS8, -1},
+	    {"sha256 Fingerprint=", -1},
 	    {"", -1},
 	    {HEX8, -1},
 	    {HEX8 HEX8 HEX8 HEX8 HEX8 HEX8 HEX8 "0123456g", -1},
