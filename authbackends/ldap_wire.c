@@ -47,6 +47,8 @@ ldap_wire_tls(struct ldap_wire *w, SSL_CTX *ctx, const char *host)
 		return -1;
 	/* libldap polls the socket: what OpenSSL had read ahead would not show there */
 	SSL_set_read_ahead(w->s.ssl, 0);
+	/* one record a turn: endless tickets or key updates end at the deadline, too */
+	SSL_clear_mode(w->s.ssl, SSL_MODE_AUTO_RETRY);
 	tls_peer_text(w->s.ssl, w->peer, sizeof(w->peer));
 	return 0;
 }

@@ -8,11 +8,12 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 import contextlib
+import ssl
 import threading
 import time
 
 import smtpc
-from daemon import Service, free_port, patience
+from daemon import Service, free_port, make_cert, patience
 from peer_slapd import SUFFIX, Fake, Slapd, entry, success, tlv
 from tap import equal, ok, run, test, wait_for
 
@@ -120,6 +121,7 @@ def fixture():
     with contextlib.ExitStack() as stack:
         s = Service(start=False)
         stack.enter_context(s)
+        make_cert(s.dir, "dir", "directory.example", "localhost")
         d = stack.enter_context(Slapd(s.dir, s.dir + "/server.pem", s.dir + "/server.key",
                                       s.dir + "/ca.pem"))
         s.ways, text = {}, ""
@@ -151,6 +153,16 @@ def fixture():
             lambda i: entry(i, "uid=x\nforged line\x1b[2J", b"x") + success(i, 0x65))))
         add("lines", [f'"ldap://127.0.0.1:{fake.port}"'],
             f'base = "{SUFFIX}"  filter = "(uid=%s)"')
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(s.dir + "/dir.pem", s.dir + "/dir.key")
+        context.num_tickets = 500
+        s.tls = {}
+        for how, say in (("notice", lambda _: notice(b"")), ("tickets", yes),
+                         ("bundle", lambda i: yes(i) + notice())):
+            s.tls[how] = stack.enter_context(
+                Fake(lambda ident, _, say=say: say(ident), tls=context))
+            add("tls-" + how, [f'"ldaps://127.0.0.1:{s.tls[how].port}"'],
+                'ca_file = "@D@/ca.pem"', template)
         add("right", [right], "", template)
         s.write_conf(ldap=text)
         s.start()
@@ -244,6 +256,20 @@ def kept(s):
     for _ in range(4):
         equal(auth(s, "changing"), 235)
     equal(s.events(event="backend", backend="changing", state="down"), [])
+    lives(s)
+
+
+@test("C2 S17: the same below TLS, with hundreds of session tickets")
+def tls(s):
+    equal(auth(s, "tls-notice"), 454)
+    told(s, "tls-", {"notice": "gave notice"})
+    for _ in range(4):
+        equal(auth(s, "tls-tickets"), 235)
+    # what came in one record with the answer: the connection is not used again
+    for _ in range(4):
+        equal(auth(s, "tls-bundle"), 235)
+    equal(len([x for x in s.tls["bundle"].seen if asked_for(x) == 0x60]), 4, "binds")
+    equal(s.events(event="backend", backend="tls-bundle", state="down"), [])
     lives(s)
 
 
