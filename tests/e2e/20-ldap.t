@@ -273,14 +273,13 @@ def names(s):
 
 @test("P3: an unknown user lasts as long as a wrong password")
 def timing(s):
-    def median(user):
-        times = []
-        for _ in range(7):
+    times = {"bob": [], "nobody": []}
+    for _ in range(9):
+        for user in times:      # in turn, so that a load falls on both
             start = time.monotonic()
             auth(s, "search", user, "wrong", 535)
-            times.append(time.monotonic() - start)
-        return sorted(times)[3]
-    a, b = median("bob"), median("nobody")
+            times[user].append(time.monotonic() - start)
+    a, b = (sorted(t)[2] for t in times.values())   # loads make times longer, never shorter
     ok(abs(a - b) < patience(0.025), f"{a * 1000:.1f} and {b * 1000:.1f} ms")
 
 
@@ -302,9 +301,11 @@ def failover(s):
     auth(s, "second", "alice", "correct_horse", 235)
     s.wait_log(event="backend", backend="second", state="down")
     auth(s, "after-silent", "alice", "correct_horse", 235)
-    start = time.monotonic()
-    auth(s, "after-silent", "alice", "correct_horse", 235)
-    ok(time.monotonic() - start < patience(0.45), "the silent one is asked last for a while")
+    asked = len(s.fakes["silent"].seen)
+    ok(asked > 0, "the silent one was asked")
+    for _ in range(3):
+        auth(s, "after-silent", "alice", "correct_horse", 235)
+    equal(len(s.fakes["silent"].seen), asked, "the silent one is asked last for a while")
 
 
 @test("C2: what is wrong with the service account says nothing about the user")
