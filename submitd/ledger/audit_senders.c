@@ -273,6 +273,14 @@ audit_senders_unsynced(void)
 }
 
 void
+audit_senders_close(void)
+{
+	for (size_t i = 0; i < n_senders; i++)
+		if (!senders[i].told_closed)
+			tell(&senders[i], AUDIT_ACK_CLOSED);
+}
+
+void
 audit_senders_again(void)
 {
 	for (size_t i = 0; i < n_senders; i++)

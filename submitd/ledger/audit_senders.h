@@ -64,6 +64,8 @@ void audit_senders_sync_begins(void);
 void audit_senders_synced(void);
 /* What is not known to be on disk must come again; audit_senders_again() asks for it. */
 void audit_senders_unsynced(void);
+/* None can be taken: all that are known hear it. */
+void audit_senders_close(void);
 /* Those that were refused, or told to keep their records, send them again. */
 void audit_senders_again(void);
 /* How many records are not acknowledged. */

@@ -42,9 +42,13 @@ pending_max(void)
 void
 ledger_audit_close(unsigned why)
 {
-	if (closed == 0)
-		ledger_audit_log(LOG_LEVEL_ERROR, "closed", 0);
+	unsigned was = closed;
+
 	closed |= why;
+	if (was != 0)
+		return;
+	ledger_audit_log(LOG_LEVEL_ERROR, "closed", 0);
+	audit_senders_close();
 }
 
 void

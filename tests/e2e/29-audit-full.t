@@ -30,6 +30,23 @@ def service(on_full, **env):
 
 
 @contextlib.contextmanager
+def doubtful_disk():
+    """Syncs of the ledger fail as long as s.no_sync is there; it has what was sent before."""
+    with service("tempfail") as s:
+        s.no_sync = s.small + "/no-sync"
+        s.env["SUBMITD_FS_FAULT"] = f"sync:{s.no_sync}"
+        s.env["SUBMITD_FS_FAULT_ROLE"] = "ledger"
+        s.restart()
+        with smtpc.login(s) as c:
+            first = mids(send(c, 3))
+            recorded(s, first, ["small/audit.log"])
+            wait_for(lambda: rows(s) == 0, "the ledger's word that it has them", patience(20))
+            with open(s.no_sync, "w"):
+                pass
+            yield s, c, first
+
+
+@contextlib.contextmanager
 def fixture():
     yield None
 
@@ -175,60 +192,62 @@ def rows(s):
         return db.execute("SELECT count(*) FROM audit_batch").fetchone()[0]
 
 
+def not_synced(s, c):
+    """Three messages whose records may not be on disk: the ledger has noticed."""
+    doubtful = mids(send(c, 3))
+    recorded(s, doubtful, ["small/audit.log"])
+    s.wait_log(event="audit", state="cannot be synced", seconds=patience(40))
+    wait_for(lambda: [r for r in records(s, "small/audit.log") if r["kind"] == "sync_failed"],
+             "the word of it", patience(20))
+    return doubtful
+
+
 @test("A1 A2: a sync that fails: what may not be on disk comes again; a start knows it too", 120)
 def sync_fails(_):
-    with service("tempfail") as s:
-        s.env["SUBMITD_FS_FAULT"] = f"sync:{s.small}/no-sync"
-        s.env["SUBMITD_FS_FAULT_ROLE"] = "ledger"
-        s.restart()
+    with doubtful_disk() as (s, c, first):
         pid = s.roles()["ledger"]
-        with smtpc.login(s) as c:
-            first = mids(send(c, 3))
-            recorded(s, first, ["small/audit.log"])
-            wait_for(lambda: rows(s) == 0, "the ledger's word that it has them", patience(20))
-            with open(s.small + "/no-sync", "w"):
-                pass
-            answers = send(c, 3)
-            recorded(s, mids(answers), ["small/audit.log"])
-            s.wait_log(event="audit", state="cannot be synced", seconds=patience(40))
-            answers += send(c, 3)                   # nobody is told that these are safe
-            os.unlink(s.small + "/no-sync")
-            s.wait_log(event="audit", state="open again", seconds=patience(60))
-            recorded(s, mids(answers), ["small/audit.log"])
-            equal(s.roles()["ledger"], pid)
-            count = accepted(s, ["small/audit.log"])
-            equal([count[m] for m in mids(answers)[:3]], [2] * 3, "behind the failure once more")
-            equal([count[m] for m in mids(answers)[3:]], [1] * 3)
-            ok(all(count[m] == 1 for m in first), "what was on disk does not come again")
-            verify(s, "--checkpoints", s.log_path)
-            quiet(s)
+        doubtful = not_synced(s, c)
+        after = mids(send(c, 3))                    # nobody is told that these are safe
+        wait_for(lambda: attempts(s, 1) == [454], "454", patience(20))
+        os.unlink(s.no_sync)
+        s.wait_log(event="audit", state="open again", seconds=patience(60))
+        recorded(s, doubtful + after, ["small/audit.log"])
+        wait_for(lambda: rows(s) == 0, "the ledger's word that it has them", patience(20))
+        count = accepted(s, ["small/audit.log"])
+        equal([count[m] for m in first + doubtful + after], [1] * 3 + [2] * 3 + [1] * 3)
+        equal(s.roles()["ledger"], pid)
+        ok("a sync of the disk had failed" in verify(s, "--checkpoints", s.log_path), "a note")
+        quiet(s)
 
 
 @test("A1 A2: a sync that fails, and kill -9 of the ledger: the next trusts no cache", 120)
 def sync_fails_killed(_):
-    with service("tempfail") as s:
-        s.env["SUBMITD_FS_FAULT"] = f"sync:{s.small}/no-sync"
-        s.env["SUBMITD_FS_FAULT_ROLE"] = "ledger"
-        s.restart()
-        with smtpc.login(s) as c:
-            first = mids(send(c, 3))
-            recorded(s, first, ["small/audit.log"])
-            wait_for(lambda: rows(s) == 0, "the ledger's word that it has them", patience(20))
-            with open(s.small + "/no-sync", "w"):
-                pass
-            doubtful = mids(send(c, 3))
-            recorded(s, doubtful, ["small/audit.log"])
-            s.wait_log(event="audit", state="cannot be synced", seconds=patience(40))
-            wait_for(lambda: [r for r in records(s, "small/audit.log")
-                              if r["kind"] == "sync_failed"], "the word of it", patience(20))
-            pid = s.roles()["ledger"][0]
-            os.kill(pid, signal.SIGKILL)
-            wait_for(lambda: pid not in s.children(), "its end", patience(20))
-            os.unlink(s.small + "/no-sync")
-            wait_for(lambda: rows(s) == 0, "the ledger's word that it has them", patience(40))
-            count = accepted(s, ["small/audit.log"])
-            equal([count[m] for m in first + doubtful], [1] * 3 + [2] * 3)
-            ok("a sync of the disk had failed" in verify(s, "--checkpoints", s.log_path), "a note")
+    with doubtful_disk() as (s, c, first):
+        doubtful = not_synced(s, c)
+        pid = s.roles()["ledger"][0]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: pid not in s.children(), "its end", patience(20))
+        os.unlink(s.no_sync)
+        wait_for(lambda: rows(s) == 0, "the ledger's word that it has them", patience(40))
+        count = accepted(s, ["small/audit.log"])
+        equal([count[m] for m in first + doubtful], [1] * 3 + [2] * 3)
+        verify(s, "--checkpoints", s.log_path)
+
+
+@test("A1 A2 A4: a sync that fails, and the file renamed meanwhile: the same", 120)
+def sync_fails_rotated(_):
+    with doubtful_disk() as (s, c, first):
+        doubtful = not_synced(s, c)
+        os.rename(s.small + "/audit.log", s.small + "/audit.log.1")
+        s.wait_log(event="audit", state="reopened", seconds=patience(20))
+        os.unlink(s.no_sync)
+        wait_for(lambda: rows(s) == 0, "the ledger's word that it has them", patience(60))
+        names = ["small/audit.log.1", "small/audit.log"]
+        count = accepted(s, names)
+        equal([count[m] for m in first + doubtful], [1] * 3 + [2] * 3)
+        equal([accepted(s, names[1:])[m] for m in doubtful], [1] * 3, "in the file that is synced")
+        ok([r for r in records(s, names[1]) if r["kind"] == "sync_failed"], "there it is told too")
+        ok("in 2 files" in verify(s, "--checkpoints", s.log_path), "a chain")
 
 
 run(fixture)

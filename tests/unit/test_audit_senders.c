@@ -102,6 +102,13 @@ test_refused(void **state)
 	/* nothing more is asked of it */
 	audit_senders_again();
 	assert_int_equal(told().state, 255);
+	/* all hear of it, once, and when it is over */
+	for (int i = 0; i < 2; i++) {
+		audit_senders_close();
+		assert_int_equal(told().state, i == 0 ? AUDIT_ACK_CLOSED : 255);
+	}
+	audit_senders_again();
+	assert_int_equal(told().state, AUDIT_ACK_AGAIN);
 }
 
 /* The first record of a sender may have any number; turned away that one is the first still. */
