@@ -310,22 +310,40 @@ is_zero(const struct audit_hash *h)
 	return audit_hash_equal(h, &zero);
 }
 
+#define RANGE_TEXT 64
+static const char *
+range(char out[RANGE_TEXT], uint64_t first, uint64_t last)
+{
+	if (first == last)
+		(void)str_printf(out, RANGE_TEXT, "record %" PRIu64 " is", first);
+	else
+		(void)str_printf(
+		    out, RANGE_TEXT, "records %" PRIu64 " to %" PRIu64 " are", first, last);
+	return out;
+}
+
 /* A begin record: connects, or tells that it does not. */
 static void
 check_begin(struct audit_verify *v, const struct audit_line *l)
 {
 	struct audit_hash hash;
+	char missing[RANGE_TEXT];
 	uint64_t seq;
 
 	if (!begin_words(l, &seq, &hash))
 		return;
 	if (v->have_prev && seq == v->prev_seq && audit_hash_equal(&hash, &v->prev_hash))
 		return;
-	if (v->have_prev)
+	if (v->have_prev && seq > v->prev_seq)
+		tell(v, AUDIT_PROBLEM, v->line, l->seq,
+		    "it begins behind record %" PRIu64
+		    ", but what was given before it ends at %" PRIu64 ": %s missing",
+		    seq, v->prev_seq, range(missing, v->prev_seq + 1, seq));
+	else if (v->have_prev)
 		tell(v, AUDIT_PROBLEM, v->line, l->seq,
 		    "it begins behind record %" PRIu64
 		    ", but what was given before it ends at %" PRIu64
-		    ": records, or a file, are missing, or another chain begins here",
+		    ": that was replaced, or another chain begins here",
 		    seq, v->prev_seq);
 	else if (v->sum.records > 0)
 		tell(v, AUDIT_PROBLEM, v->line, l->seq, "the records before it are not chained");
@@ -361,14 +379,19 @@ follows(const struct audit_verify *v, const struct audit_line *l)
 static bool
 check_place(struct audit_verify *v, const struct audit_line *l)
 {
+	char missing[RANGE_TEXT];
+
 	if (!v->have_prev && v->sum.records == 0 && l->seq == 1)
 		v->have_prev = true; /* a torn line stood where the chain begins */
 	if (!v->have_prev) {
-		tell(v, AUDIT_PROBLEM, v->line, l->seq,
-		    v->sum.records == 0
-			? "the first record given is not the first of a file: those before it were "
-			  "removed"
-			: "it cannot be checked: the record before it has no hash");
+		if (v->sum.records > 0)
+			tell(v, AUDIT_PROBLEM, v->line, l->seq,
+			    "it cannot be checked: the record before it has no hash");
+		else
+			tell(v, AUDIT_PROBLEM, v->line, l->seq,
+			    "the first record given is not the first of a file: record %" PRIu64
+			    ", and perhaps others before it, were removed",
+			    l->seq - 1);
 		return true;
 	}
 	if (l->seq <= v->prev_seq) {
@@ -382,18 +405,11 @@ check_place(struct audit_verify *v, const struct audit_line *l)
 		}
 		return false;
 	}
-	if (l->seq > v->prev_seq + 2)
+	if (l->seq > v->prev_seq + 1)
 		tell(v, AUDIT_PROBLEM, v->line, l->seq,
-		    "records %" PRIu64 " to %" PRIu64
-		    " are missing before it: removed or moved; without them it cannot be "
-		    "checked itself",
-		    v->prev_seq + 1, l->seq - 1);
-	else if (l->seq > v->prev_seq + 1)
-		tell(v, AUDIT_PROBLEM, v->line, l->seq,
-		    "record %" PRIu64
-		    " is missing before it: removed or moved; without it this one cannot be "
-		    "checked itself",
-		    l->seq - 1);
+		    "%s missing before it: removed or moved; without that it cannot be checked "
+		    "itself",
+		    range(missing, v->prev_seq + 1, l->seq - 1));
 	else if (!follows(v, l))
 		tell(v, AUDIT_PROBLEM, v->line, l->seq,
 		    "record %" PRIu64 " was changed, or record %" PRIu64 " before it was replaced",
