@@ -86,103 +86,102 @@ test_good(void **state)
 	}
 }
 
+static const struct {
+	enum ldap_awaited awaited;
+	struct octets o;
+	size_t at; /* the octet that is refused */
+	const char *why;
+} refusals[] = {
+    {LDAP_AWAIT_NOTHING, OCTETS(BIND), 0, "nobody asked for"},
+    {LDAP_AWAIT_BIND, OCTETS(BIND BIND), 14, "nobody asked for"},
+    {LDAP_AWAIT_SEARCH, OCTETS(ENTRY DONE ENTRY), 25, "nobody asked for"},
+    {LDAP_AWAIT_BIND, OCTETS("HTTP/1.1 400"), 0, "no LDAP message"},
+    {LDAP_AWAIT_BIND, OCTETS("\x31\x0c"), 0, "no LDAP message"},
+    {LDAP_AWAIT_SEARCH, OCTETS(ENTRY "\x00"), 11, "no LDAP message"},
+    /* the length of the message */
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x00"), 1, "too early"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x06"), 1, "too early"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x84\x00\x00\x00\x06"), 5, "too early"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x80\x02\x01\x05"), 1, "cannot be read"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x85\x00\x00\x00\x00\x0c"), 1, "cannot be read"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\xff"), 1, "cannot be read"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x83\x04\x00\x01"), 4, "too long"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x84\xff\xff\xff\xff"), 5, "too long"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x84\x80\x00\x00\x00"), 5, "too long"},
+    /* its number */
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x0a\x01\x05"), 2, "without a number"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x00\x61\x07"), 3, "no possible length"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x05\x00\x00"), 3, "no possible length"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x80\x05"), 3, "cannot be read"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x07\x02\x06"), 3, "too early"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x85\x61"), 4, "negative"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x02\xff\x05\x61"), 4, "negative"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x04\x61"), 4, "another request"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x02\x01\x05\x61"), 5, "another request"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x00\x78"), 4, "gave notice"},
+    {LDAP_AWAIT_SEARCH, OCTETS(ENTRY "\x30\x0f\x02\x04\x00\x00\x00\x00"), 18, "gave notice"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x07\x02\x04\x00\x00\x00\x05\x61"), 8, "too early"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x07\x02\x82\x00\x02\x00\x05\x61"), 8, "too early"},
+    /* its operation */
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x65"), 5, "not answer"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x64"), 5, "not answer"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x78"), 5, "not answer"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x79"), 5, "not answer"},
+    {LDAP_AWAIT_SEARCH, OCTETS("\x30\x0c\x02\x01\x05\x61"), 5, "not answer"},
+    {LDAP_AWAIT_SEARCH, OCTETS("\x30\x0c\x02\x01\x05\x79"), 5, "not answer"},
+    {LDAP_AWAIT_EXTENDED, OCTETS("\x30\x0c\x02\x01\x05\x61"), 5, "not answer"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x08"), 6, "too early"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x06"), 6, "too early"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x84\xff\xff\xff\xff"), 10, "early"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x07\x02\x01\x05\x61\x84\x00\x00"), 8, "too early"},
+    {LDAP_AWAIT_SEARCH, OCTETS("\x30\x09\x02\x01\x05\x64\x03"), 6, "too early"},
+    {LDAP_AWAIT_SEARCH, OCTETS("\x30\x09\x02\x01\x05\x73\x01"), 6, "too early"},
+    /* its result code */
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x07\x02\x01\x00"), 7, "a code"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x07\x0a\x00\x04"), 8, "possible"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x07\x0a\x05\x00"), 8, "possible"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x07\x0a\x07\x00"), 8, "too early"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x07\x0a\x01\xff"), 9, "negative"},
+    /* what is in it */
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x07\x0a\x01\x00\x04\x03"), 11, "too early"},
+    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x07\x0a\x01\x00\x04\x01x\x04"), 13,
+	"too early"},
+    {LDAP_AWAIT_BIND,
+	OCTETS("\x30\x0d\x02\x01\x05\x61\x07\x0a\x01\x00\x04\x00\x04\x00"
+	       "\xa0"),
+	14, "too early"},
+    {LDAP_AWAIT_BIND,
+	OCTETS("\x30\x0e\x02\x01\x05\x61\x07\x0a\x01\x00\x04\x00\x04\x00"
+	       "\xa0\x01"),
+	15, "too early"},
+    {LDAP_AWAIT_BIND,
+	OCTETS("\x30\x0e\x02\x01\x05\x61\x07\x0a\x01\x00\x04\x00\x04\x00"
+	       "\xbf\x2a"),
+	14, "a tag of no use"},
+    {LDAP_AWAIT_SEARCH, OCTETS("\x30\x0b\x02\x01\x05\x64\x06\x04\x02uid\x01"), 12, "early"},
+    {LDAP_AWAIT_SEARCH,
+	OCTETS("\x30\x20\x02\x01\x05\x64\x1b\x30\x19\x30\x17\x30\x15"
+	       "\x30\x13\x30\x11\x30\x0f\x30\x0d"),
+	20, "too many elements"},
+    /* behind its operation there is room, but not for its code */
+    {LDAP_AWAIT_BIND,
+	OCTETS("\x30\x11\x02\x01\x05\x61\x07\x0a\x82\x00\x04\x00\x00\x00\x00\xa0\x03"), 10,
+	"too early"},
+};
+
 static void
 test_refused(void **state)
 {
-	static const struct {
-		enum ldap_awaited awaited;
-		struct octets o;
-		size_t at; /* the octet that is refused */
-		const char *why;
-	} cases[] = {
-	    {LDAP_AWAIT_NOTHING, OCTETS(BIND), 0, "nobody asked for"},
-	    {LDAP_AWAIT_BIND, OCTETS(BIND BIND), 14, "nobody asked for"},
-	    {LDAP_AWAIT_SEARCH, OCTETS(ENTRY DONE ENTRY), 25, "nobody asked for"},
-	    {LDAP_AWAIT_BIND, OCTETS("HTTP/1.1 400"), 0, "no LDAP message"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x31\x0c"), 0, "no LDAP message"},
-	    {LDAP_AWAIT_SEARCH, OCTETS(ENTRY "\x00"), 11, "no LDAP message"},
-	    /* the length of the message */
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x00"), 1, "too early"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x06"), 1, "too early"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x84\x00\x00\x00\x06"), 5, "too early"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x80\x02\x01\x05"), 1, "cannot be read"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x85\x00\x00\x00\x00\x0c"), 1, "cannot be read"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\xff"), 1, "cannot be read"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x83\x04\x00\x01"), 4, "too long"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x84\xff\xff\xff\xff"), 5, "too long"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x84\x80\x00\x00\x00"), 5, "too long"},
-	    /* its number */
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x0a\x01\x05"), 2, "without a number"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x00\x61\x07"), 3, "no possible length"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x05\x00\x00"), 3, "no possible length"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x80\x05"), 3, "cannot be read"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x07\x02\x06"), 3, "too early"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x85\x61"), 4, "negative"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x02\xff\x05\x61"), 4, "negative"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x04\x61"), 4, "another request"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x02\x01\x05\x61"), 5, "another request"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x00\x78"), 4, "gave notice"},
-	    {LDAP_AWAIT_SEARCH, OCTETS(ENTRY "\x30\x0f\x02\x04\x00\x00\x00\x00"), 18,
-		"gave notice"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x07\x02\x04\x00\x00\x00\x05\x61"), 8, "too early"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x07\x02\x82\x00\x02\x00\x05\x61"), 8, "too early"},
-	    /* its operation */
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x65"), 5, "not answer"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x64"), 5, "not answer"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x78"), 5, "not answer"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x79"), 5, "not answer"},
-	    {LDAP_AWAIT_SEARCH, OCTETS("\x30\x0c\x02\x01\x05\x61"), 5, "not answer"},
-	    {LDAP_AWAIT_SEARCH, OCTETS("\x30\x0c\x02\x01\x05\x79"), 5, "not answer"},
-	    {LDAP_AWAIT_EXTENDED, OCTETS("\x30\x0c\x02\x01\x05\x61"), 5, "not answer"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x08"), 6, "too early"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x06"), 6, "too early"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x84\xff\xff\xff\xff"), 10, "early"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x07\x02\x01\x05\x61\x84\x00\x00"), 8, "too early"},
-	    {LDAP_AWAIT_SEARCH, OCTETS("\x30\x09\x02\x01\x05\x64\x03"), 6, "too early"},
-	    {LDAP_AWAIT_SEARCH, OCTETS("\x30\x09\x02\x01\x05\x73\x01"), 6, "too early"},
-	    /* its result code */
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x07\x02\x01\x00"), 7, "a code"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x07\x0a\x00\x04"), 8, "possible"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x07\x0a\x05\x00"), 8, "possible"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x07\x0a\x07\x00"), 8, "too early"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x07\x0a\x01\xff"), 9, "negative"},
-	    /* what is in it */
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x07\x0a\x01\x00\x04\x03"), 11,
-		"too early"},
-	    {LDAP_AWAIT_BIND, OCTETS("\x30\x0c\x02\x01\x05\x61\x07\x0a\x01\x00\x04\x01x\x04"), 13,
-		"too early"},
-	    {LDAP_AWAIT_BIND,
-		OCTETS("\x30\x0d\x02\x01\x05\x61\x07\x0a\x01\x00\x04\x00\x04\x00"
-		       "\xa0"),
-		14, "too early"},
-	    {LDAP_AWAIT_BIND,
-		OCTETS("\x30\x0e\x02\x01\x05\x61\x07\x0a\x01\x00\x04\x00\x04\x00"
-		       "\xa0\x01"),
-		15, "too early"},
-	    {LDAP_AWAIT_BIND,
-		OCTETS("\x30\x0e\x02\x01\x05\x61\x07\x0a\x01\x00\x04\x00\x04\x00"
-		       "\xbf\x2a"),
-		14, "a tag of no use"},
-	    {LDAP_AWAIT_SEARCH, OCTETS("\x30\x0b\x02\x01\x05\x64\x06\x04\x02uid\x01"), 12, "early"},
-	    {LDAP_AWAIT_SEARCH,
-		OCTETS("\x30\x20\x02\x01\x05\x64\x1b\x30\x19\x30\x17\x30\x15"
-		       "\x30\x13\x30\x11\x30\x0f\x30\x0d"),
-		20, "too many elements"},
-	    /* behind its operation there is room, but not for its code */
-	    {LDAP_AWAIT_BIND,
-		OCTETS("\x30\x11\x02\x01\x05\x61\x07\x0a\x82\x00\x04\x00\x00\x00\x00\xa0\x03"), 10,
-		"too early"},
-	};
 	struct ldap_gate g;
 	size_t i, n;
 
 	(void)state;
-	for (i = 0; i < ARRAY_LEN(cases); i++) {
-		const struct octets *o = &cases[i].o;
+	for (i = 0; i < ARRAY_LEN(refusals); i++) {
+		const struct octets *o = &refusals[i].o;
 
-		n = passed(&g, cases[i].awaited, o);
-		if (n != cases[i].at || g.refused == NULL ||
-		    strstr(g.refused, cases[i].why) == NULL)
+		n = passed(&g, refusals[i].awaited, o);
+		if (n != refusals[i].at || g.refused == NULL ||
+		    strstr(g.refused, refusals[i].why) == NULL)
 			fail_msg("case %zu: octet %zu of %zu: %s", i, n, o->n,
 			    g.refused == NULL ? "passed" : g.refused);
 		assert_int_equal(g.over, strstr(g.refused, "gave notice") != NULL);
@@ -191,7 +190,7 @@ test_refused(void **state)
 		assert_int_equal(ldap_gate_pass(&g, BIND, sizeof(BIND) - 1), -1);
 		/* in one piece: none of it */
 		memset(&g, 0, sizeof(g));
-		ldap_gate_expect(&g, cases[i].awaited, ID);
+		ldap_gate_expect(&g, refusals[i].awaited, ID);
 		assert_int_equal(ldap_gate_pass(&g, o->p, o->n), -1);
 	}
 }
