@@ -314,6 +314,8 @@ auth_prepare(const struct conf *c, char *err, size_t errsize)
 	auth_scram_init(c->server->state);
 	if (auth_sasl_open(c->server->hostname, err, errsize) == -1)
 		return -1;
+	if (auth_test_open(c, err, errsize) == -1)
+		return -1;
 	return auth_setup_open(c, err, errsize);
 }
 

@@ -7,6 +7,7 @@
  */
 #include "authbackends/auth_session_internal.h"
 
+#include "authbackends/auth_principal.h"
 #include "authbackends/auth_report.h"
 #include "authbackends/auth_rule.h"
 #include "authbackends/auth_scram.h"
@@ -62,46 +63,17 @@ session_refuse_by_rule(struct auth_session *s)
 		session_deny(s, s->reason_text);
 }
 
-/*
- * Who it is: the backend's own spelling, else the login. A token or a certificate says by
- * itself whose it is: its backend must tell, and a name that the client claims must be that
- * one (RFC 7628, 3.1; RFC 4422, 3.4.1). V_OK, else why not in *why.
- */
-static enum verdict
-session_principal(struct auth_session *s, const char **why)
-{
-	const char *login = auth_sasl_login(s->sasl), *name = s->run.check.name;
-	bool by_itself = s->run.check.cred != CRED_PASSWORD;
-	char claimed[ADDR_TEXT];
-
-	if (by_itself && name[0] == '\0') {
-		*why = "the backend does not say whose token or certificate it is";
-		return V_TEMP;
-	}
-	if (policy_principal(s->conf, s->listener, name[0] == '\0' ? login : name, s->principal) ==
-	    -1) {
-		*why = "the name has no form as an address";
-		return V_PERM;
-	}
-	if (by_itself && login[0] != '\0' &&
-	    (policy_principal(s->conf, s->listener, login, claimed) == -1 ||
-		!str_eq_nocase(claimed, s->principal))) {
-		*why = "the token or certificate is another user's";
-		return V_PERM;
-	}
-	const struct conf_ou *ou = policy_principal_ou(s->conf, s->principal);
-	s->ou = ou == NULL ? "" : ou->title;
-	return V_OK;
-}
-
 /* He has proved who he is; whether he may come in as that. False: no, and the exchange is over. */
 static bool
 session_is_welcome(struct auth_session *s)
 {
+	const struct conf_ou *ou;
 	const char *why = "";
 
-	switch (session_principal(s, &why)) {
+	switch (auth_principal(s->conf, s->listener, &s->run.check, s->principal, &why)) {
 	case V_OK:
+		ou = policy_principal_ou(s->conf, s->principal);
+		s->ou = ou == NULL ? "" : ou->title;
 		break;
 	case V_PERM:
 	case V_NEXT:

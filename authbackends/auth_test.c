@@ -6,9 +6,12 @@
  */
 #include "authbackends/auth_test_internal.h"
 
+#include "authbackends/auth_mechs.h"
+#include "authbackends/auth_principal.h"
 #include "authbackends/auth_rule.h"
 #include "authbackends/auth_session.h"
 #include "authbackends/auth_setup.h"
+#include "authbackends/sasl_oauth.h"
 #include "authbackends/sasl_precheck.h"
 #include "base/ev.h"
 #include "base/list.h"
@@ -33,6 +36,19 @@ test_free(struct auth_test *t)
 	free(t);
 }
 
+/* The first mechanism that is offered there and carries what is tried; NONE: there is none. */
+static enum auth_mech
+mech_for(const struct conf_listener *l, enum auth_cred cred)
+{
+	unsigned set = auth_mechs_offered(l, auth_setup_flow(l), CHANNEL_CERT);
+
+	for (unsigned m = MECH_NONE + 1; m < MECH__MAX; m++)
+		if ((set & MECH_BIT(m)) != 0 && auth_mech_cred((enum auth_mech)m) == cred)
+			return cred == CRED_CERT && !test_asks_for_certs(l) ? MECH_NONE
+			                                                    : (enum auth_mech)m;
+	return MECH_NONE;
+}
+
 static void
 fill_facts(const struct auth_test *t, const char *login, struct facts *f)
 {
@@ -47,8 +63,8 @@ fill_facts(const struct auth_test *t, const char *login, struct facts *f)
 	    .tls = tls,
 	    .tls_version = tls ? "TLSv1.3" : "",
 	    .tls_cipher = "",
-	    .login = login,
-	    .mech = "PLAIN",
+	    .login = login[0] == '\0' ? NULL : login,
+	    .mech = auth_mech_name(mech_for(t->listener, t->run.check.cred)),
 	};
 }
 
@@ -80,18 +96,17 @@ test_on_answer(struct auth_run *r, void *arg)
 	struct buf out = BUF_INIT;
 	struct test_reply p = {
 	    .code = 454, .esc = "4.7.0", .text = AUTH_TEXT_TEMP, .reason = r->check.reason};
-	const char *name = r->check.name[0] != '\0' ? r->check.name : r->check.login;
+	enum verdict v = r->verdict;
 	char why[AUTH_REASON_MAX];
 
 	test_show_passed(t, r->flow->n, "the chain ended before it");
-	if (r->verdict == V_OK && policy_principal(t->conf, t->listener, name, p.principal) == -1) {
-		p.code = 535;
-		p.reason = "the name has no form as an address";
-	} else if (r->verdict == V_OK) {
+	if (v == V_OK)
+		v = auth_principal(t->conf, t->listener, &r->check, p.principal, &p.reason);
+	if (v == V_OK) {
 		p.code = 235;
 		p.reason = "";
 		judge_principal(t, &p, why);
-	} else if (r->verdict == V_PERM) {
+	} else if (v == V_PERM) {
 		p.code = 535;
 	}
 	if (p.code == 535) {
@@ -166,9 +181,14 @@ refused_by_rule(struct auth_test *t)
 
 /* The one that is named, or any where it makes no difference. NULL with the text. */
 static const struct conf_listener *
-choose_listener(const struct conf *c, struct span title, const char **why)
+choose_listener(const struct conf *c, struct span title, enum auth_cred cred, const char **why)
 {
-	static char named[200]; /* what *why points to, until the next call */
+	static const char *const no_such[CRED__MAX] = {[CRED_PASSWORD] = "AUTH",
+	    [CRED_TOKEN] = "tokens: no backend of its flow judges them, or auth_mechanisms leaves "
+			   "them out",
+	    [CRED_CERT] = "certificates: EXTERNAL is not offered there, or none of its tls blocks "
+			  "has client_ca"};
+	static char named[400]; /* what *why points to, until the next call */
 	const struct conf_listener *found = NULL;
 	size_t i;
 
@@ -177,11 +197,12 @@ choose_listener(const struct conf *c, struct span title, const char **why)
 
 		if (title.n != 0 && !span_eq(title, l->title))
 			continue;
-		if (l->auth == LISTENER_AUTH_OFF || auth_setup_flow(l) == NULL) {
+		if (l->auth == LISTENER_AUTH_OFF || auth_setup_flow(l) == NULL ||
+		    (cred != CRED_PASSWORD && mech_for(l, cred) == MECH_NONE)) {
 			if (title.n == 0)
 				continue;
-			(void)str_printf(
-			    named, sizeof(named), "listener \"%s\" takes no AUTH", l->title);
+			(void)str_printf(named, sizeof(named), "listener \"%s\" takes no %s",
+			    l->title, no_such[cred]);
 			*why = named;
 			return NULL;
 		}
@@ -200,7 +221,9 @@ choose_listener(const struct conf *c, struct span title, const char **why)
 		    named, sizeof(named), "there is no listener \"%.*s\"", (int)title.n, title.p);
 		*why = named;
 	} else if (found == NULL) {
-		*why = "no listener takes AUTH";
+		*why = cred == CRED_TOKEN  ? "no listener takes tokens"
+		       : cred == CRED_CERT ? "no listener takes certificates"
+		                           : "no listener takes AUTH";
 	}
 	return found;
 }
@@ -211,25 +234,58 @@ check_question(const struct ipc_auth_test *m)
 {
 	const char *why = NULL;
 
-	if (sasl_precheck_name(m->login, &why) == PRE_OK &&
-	    sasl_precheck_password(m->password, &why) == PRE_OK && n_tests >= AUTH_TESTS_MAX)
-		why = "too many tests at a time; ask again";
-	return why;
+	if ((m->cred == CRED_PASSWORD || m->login.n > 0) &&
+	    sasl_precheck_name(m->login, &why) != PRE_OK)
+		return why;
+	if ((m->cred == CRED_PASSWORD && sasl_precheck_password(m->password, &why) != PRE_OK) ||
+	    (m->cred == CRED_TOKEN && sasl_oauth_token(m->password, &why) != PRE_OK))
+		return why;
+	return n_tests >= AUTH_TESTS_MAX ? "too many tests at a time; ask again" : NULL;
 }
 
 /* The forms that are looked up, as auth_sasl.c makes them (RFC 4013). NULL or what is wrong. */
 static const char *
-prepare(char login[AUTH_NAME_MAX + 1], struct secret *password)
+prepare(struct auth_test *t, const struct ipc_auth_test *m, char login[AUTH_NAME_MAX + 1])
 {
+	struct secret *password = &t->run.check.password;
 	const char *why = NULL;
 
-	if (saslprep_text(login, AUTH_NAME_MAX + 1) == -1)
-		return "SASLprep refuses the name";
+	t->run.check.cred = (enum auth_cred)m->cred;
+	(void)str_copy_span(login, AUTH_NAME_MAX + 1, m->login);
+	if (login[0] != '\0') {
+		if (saslprep_text(login, AUTH_NAME_MAX + 1) == -1)
+			return "SASLprep refuses the name";
+		if (sasl_precheck_name(span_of(login), &why) != PRE_OK)
+			return why;
+	}
+	if (m->cred == CRED_CERT)
+		return test_take_cert(t, m->password);
+	secret_set(password, m->password.p, m->password.n);
+	if (m->cred == CRED_TOKEN)
+		return NULL;
 	if (saslprep_secret(password, AUTH_PASSWORD_MAX) == -1)
 		return "SASLprep refuses the password";
-	if (sasl_precheck_name(span_of(login), &why) == PRE_OK)
-		(void)sasl_precheck_password((struct span){password->data, password->len}, &why);
+	(void)sasl_precheck_password((struct span){password->data, password->len}, &why);
 	return why;
+}
+
+/* TLS would not have taken it, and then EXTERNAL is not offered. True: answered. */
+static bool
+refused_by_tls(struct auth_test *t)
+{
+	struct test_reply p = {.code = 504,
+	    .esc = "5.5.4",
+	    .text = "Mechanism not available",
+	    .reason = "the certificate does not verify: EXTERNAL is not offered to that client"};
+	struct buf out = BUF_INIT;
+
+	if (t->run.check.cred != CRED_CERT || t->cert_problem[0] == '\0')
+		return false;
+	test_show_passed(t, t->run.flow->n, "the certificate does not verify");
+	test_begin_result(t, &out, &p);
+	buf_add_byte(&out, '}');
+	test_send_row(t->control, t->request, &out, false, 1);
+	return true;
 }
 
 /* The brake is looked at and passed: an operator wants to see the rest too. */
@@ -251,14 +307,17 @@ test_on_guard(enum auth_guard_answer answer, void *arg)
 int
 auth_test_start(const struct conf *c, struct ipc_peer *control, const struct ipc_auth_test *m)
 {
-	const char *why = check_question(m);
+	const char *why;
 	const struct conf_listener *l = NULL;
 	struct auth_test *t;
 	struct span guess;
 	char login[AUTH_NAME_MAX + 1];
 
+	if (m->cred >= CRED__MAX)
+		return -1;
+	why = check_question(m);
 	if (why == NULL)
-		l = choose_listener(c, m->listener, &why);
+		l = choose_listener(c, m->listener, (enum auth_cred)m->cred, &why);
 	if (l == NULL) {
 		test_send_error(control, m->request, 2, why);
 		return 0;
@@ -272,19 +331,19 @@ auth_test_start(const struct conf *c, struct ipc_peer *control, const struct ipc
 	LIST_INSERT_HEAD(&tests, t, link);
 	n_tests++;
 	t->run.flow = auth_setup_flow(l);
-	(void)str_copy_span(login, sizeof(login), m->login);
-	secret_set(&t->run.check.password, m->password.p, m->password.n);
-	if ((why = prepare(login, &t->run.check.password)) != NULL) {
+	if ((why = prepare(t, m, login)) != NULL) {
 		test_send_error(control, m->request, 2, why);
 		test_free(t);
 		return 0;
 	}
 	auth_setup_name(l, login, &t->run);
-	if (refused_by_rule(t)) {
+	if (refused_by_tls(t) || refused_by_rule(t)) {
 		test_free(t);
 		return 0;
 	}
-	guess = (struct span){t->run.check.password.data, t->run.check.password.len};
+	guess = t->run.check.cred == CRED_CERT
+	            ? span_of(t->run.check.cert_sha256)
+	            : (struct span){t->run.check.password.data, t->run.check.password.len};
 	auth_guard_ask(&t->guard, c, &t->client,
 	    t->run.check.address[0] != '\0' ? t->run.check.address : t->run.check.login, &guess,
 	    test_on_guard, t);

@@ -7,7 +7,7 @@
 #include "authbackends/auth_test.h"
 #include "base/list.h"
 
-/* Between auth_test.c (the questions) and auth_test_row.c (what is shown). */
+/* Between auth_test.c (the questions), auth_test_cert.c and auth_test_row.c (what is shown). */
 
 struct auth_test {
 	LIST_ENTRY(auth_test) link;
@@ -21,6 +21,10 @@ struct auth_test {
 	enum auth_guard_answer guarded;
 	struct auth_run run;
 	size_t shown; /* backends of the chain that have a row */
+	/* CRED_CERT */
+	struct tls_client_cert cert;
+	const struct conf_tls *cert_tls; /* the block that would have asked for it */
+	char cert_problem[128];          /* why it does not verify there; "" */
 };
 /* What follows from it: the reply, as auth_session.c gives it, and who it is. */
 struct test_reply {
@@ -28,6 +32,11 @@ struct test_reply {
 	const char *esc, *text, *reason;
 	char principal[ADDR_TEXT];
 };
+
+/* auth_test_cert.c: NULL, or why it cannot be tried. Fills what cert_... says, and the check. */
+const char *test_take_cert(struct auth_test *, struct span pem);
+/* Whether that listener asks clients for certificates at all. */
+bool test_asks_for_certs(const struct conf_listener *);
 
 /* A member of the object that out holds; nothing where value is NULL or empty. */
 void test_add_str(struct buf *out, const char *key, const char *value);

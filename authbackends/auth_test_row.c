@@ -66,10 +66,12 @@ test_send_error(struct ipc_peer *control, uint64_t request, int status, const ch
 static void
 hide_password(struct buf *text, const struct secret *password)
 {
-	uint8_t *p = text->mem + text->start, *end = text->mem + text->end;
+	uint8_t *p, *end;
 
 	if (text->mem == NULL || password->len < 4) /* shorter ones stand everywhere by chance */
 		return;
+	p = text->mem + text->start;
+	end = text->mem + text->end;
 	while ((p = memmem(p, (size_t)(end - p), password->data, password->len)) != NULL) {
 		memset(p, '*', password->len);
 		p += password->len;
@@ -125,15 +127,18 @@ begin_backend(struct buf *out, const struct auth_source *s)
 void
 test_show_passed(struct auth_test *t, size_t end, const char *otherwise)
 {
+	static const char *const no_such[CRED__MAX] = {[CRED_PASSWORD] = "it takes no passwords",
+	    [CRED_TOKEN] = "it takes no tokens",
+	    [CRED_CERT] = "it takes no certificates"};
 	struct buf out = BUF_INIT;
 
 	for (; t->shown < end; t->shown++) {
 		const struct auth_source *s = t->run.flow->chain[t->shown];
 		const char *why = otherwise;
 
-		if ((s->kind->creds & CRED_BIT(CRED_PASSWORD)) == 0)
-			why = "it takes no passwords";
-		else if (!auth_source_serves(s, t->run.ou))
+		if ((s->kind->creds & CRED_BIT(t->run.check.cred)) == 0)
+			why = no_such[t->run.check.cred];
+		else if (t->run.check.login[0] != '\0' && !auth_source_serves(s, t->run.ou))
 			why = "it is kept for names of other units";
 		begin_backend(&out, s);
 		test_add_str(&out, "not_asked", why);
@@ -164,15 +169,48 @@ test_on_step(struct auth_run *r, const struct auth_source *s, enum verdict v, in
 	buf_reset(&r->check.trace);
 }
 
+static void
+add_list(struct buf *out, const char *key, struct span list)
+{
+	bool first = true;
+
+	buf_addf(out, ",\"%s\":[", key);
+	while (list.n > 0) {
+		struct span one = span_cut(&list, '\0');
+
+		if (!first)
+			buf_add_byte(out, ',');
+		first = false;
+		json_add_str(out, one);
+	}
+	buf_add_byte(out, ']');
+}
+
+static void
+add_cert(const struct auth_test *t, struct buf *out)
+{
+	test_add_str(out, "cert", t->cert.subject);
+	test_add_str(out, "cert_sha256", t->cert.sha256);
+	add_list(out, "cert_emails", (struct span){t->cert.emails, t->cert.emails_len});
+	test_add_str(out, "cert_tls", t->cert_tls->title);
+	buf_addf(out, ",\"cert_emails_count\":%s", t->cert_tls->client_email ? "true" : "false");
+	test_add_str(out, "cert_problem", t->cert_problem);
+}
+
 void
 test_begin_result(const struct auth_test *t, struct buf *out, const struct test_reply *p)
 {
+	static const char *const with[CRED__MAX] = {
+	    [CRED_PASSWORD] = "password", [CRED_TOKEN] = "token", [CRED_CERT] = "cert"};
 	char ip[NET_ADDR_TEXT];
 
 	net_addr_format_ip(&t->client, ip);
 	buf_add_str(out, "{\"result\":true");
 	test_add_str(out, "listener", t->listener->title);
 	test_add_str(out, "client", ip);
+	test_add_str(out, "with", with[t->run.check.cred]);
+	if (t->run.check.cred == CRED_CERT)
+		add_cert(t, out);
 	test_add_str(out, "login", t->run.check.login);
 	test_add_str(out, "address", t->run.check.address);
 	test_add_str(out, "name_ou", t->run.ou == NULL ? "" : t->run.ou->title);
@@ -191,18 +229,8 @@ test_add_identity(const struct auth_test *t, struct buf *out, const struct test_
 {
 	const struct conf_ou *ou = policy_principal_ou(t->conf, p->principal);
 	struct span own = buf_span(&t->run.check.own);
-	bool first = true;
 
 	test_add_str(out, "principal", p->principal);
 	test_add_str(out, "ou", ou == NULL ? "" : ou->title);
-	buf_add_str(out, ",\"own\":[");
-	while (own.n > 0) {
-		struct span one = span_cut(&own, '\0');
-
-		if (!first)
-			buf_add_byte(out, ',');
-		first = false;
-		json_add_str(out, one);
-	}
-	buf_add_byte(out, ']');
+	add_list(out, "own", own);
 }

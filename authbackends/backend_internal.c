@@ -249,7 +249,13 @@ look_cert(const struct internal *in, struct auth_check *c)
 		    c->reason, sizeof(c->reason), "the certificate has addresses of several users");
 		return V_PERM;
 	}
-	return found == NULL ? V_NEXT : judge_user(found, c);
+	if (found != NULL)
+		return judge_user(found, c);
+	(void)str_copy(c->reason, sizeof(c->reason),
+	    c->cert_emails[0] == '\0'
+		? "unknown user: none has its fingerprint, and no address in it counts"
+		: "unknown user: none has its fingerprint or an address in it");
+	return V_NEXT;
 }
 
 /* Of a user without a secret: a block that only says what he may; another backend has the

@@ -30,6 +30,20 @@ is_token(struct span s)
 	return i == s.n;
 }
 
+enum precheck
+sasl_oauth_token(struct span token, const char **why)
+{
+	if (token.n > AUTH_TOKEN_MAX) {
+		*why = "the token is longer than 8192 octets";
+		return PRE_REFUSED;
+	}
+	if (!is_token(token)) {
+		*why = "the token has characters that no bearer token has";
+		return PRE_REFUSED;
+	}
+	return PRE_OK;
+}
+
 /* "Bearer TOKEN". */
 static enum precheck
 take_token(struct span value, struct span *token, const char **why)
@@ -46,15 +60,7 @@ take_token(struct span value, struct span *token, const char **why)
 		*why = "the token is none of the scheme Bearer";
 		return PRE_REFUSED;
 	}
-	if (token->n > AUTH_TOKEN_MAX) {
-		*why = "the token is longer than 8192 octets";
-		return PRE_REFUSED;
-	}
-	if (!is_token(*token)) {
-		*why = "the token has characters that no bearer token has";
-		return PRE_REFUSED;
-	}
-	return PRE_OK;
+	return sasl_oauth_token(*token, why);
 }
 
 /* RFC 7628, 3.1: a value has printable ASCII, blanks and line ends. */

@@ -15,6 +15,9 @@ struct sasl_oauth {
 	struct span token;            /* into the message: 1 to AUTH_TOKEN_MAX octets, b64token */
 };
 
+/* Whether a token has the form of one (RFC 6750, 2.1) and is not too long. */
+enum precheck sasl_oauth_token(struct span token, const char **why);
+
 enum precheck sasl_oauth_bearer(struct span message, struct sasl_oauth *, const char **why);
 enum precheck sasl_oauth_x2(struct span message, struct sasl_oauth *, const char **why);
 

@@ -14,6 +14,7 @@
 #include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <openssl/x509v3.h>
+#include <limits.h>
 #include <string.h>
 
 #define CHAIN_MAX 4
@@ -139,10 +140,9 @@ take_emails(X509 *cert, struct tls_client_cert *out)
 	GENERAL_NAMES_free(names);
 }
 
-int
-tls_client_cert(const SSL *ssl, struct tls_client_cert *out)
+static int
+take_cert(X509 *cert, struct tls_client_cert *out)
 {
-	X509 *cert = SSL_get0_peer_certificate(ssl);
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	struct buf hex = BUF_INIT;
 	unsigned n = 0;
@@ -155,6 +155,77 @@ tls_client_cert(const SSL *ssl, struct tls_client_cert *out)
 	take_subject(cert, out->subject);
 	take_emails(cert, out);
 	return 0;
+}
+
+int
+tls_client_cert(const SSL *ssl, struct tls_client_cert *out)
+{
+	return take_cert(SSL_get0_peer_certificate(ssl), out);
+}
+
+/* The first is the client's own; NULL: none. */
+static STACK_OF(X509) * read_certs(struct span pem)
+{
+	static char no_passphrase[] = "";
+	BIO *b = BIO_new_mem_buf(pem.p, pem.n > INT_MAX ? 0 : (int)pem.n);
+	STACK_OF(X509) *list = sk_X509_new_null();
+	X509 *cert;
+
+	while (b != NULL && list != NULL && sk_X509_num(list) <= CHAIN_MAX &&
+	       (cert = PEM_read_bio_X509(b, NULL, NULL, no_passphrase)) != NULL)
+		if (sk_X509_push(list, cert) == 0)
+			X509_free(cert);
+	BIO_free(b);
+	ERR_clear_error();
+	if (sk_X509_num(list) > 0)
+		return list;
+	sk_X509_free(list);
+	return NULL;
+}
+
+/* As the handshake does it. */
+static int
+verify_chain(SSL_CTX *ctx, STACK_OF(X509) * list, char *why, size_t whysize)
+{
+	X509_STORE_CTX *x = X509_STORE_CTX_new();
+	X509_VERIFY_PARAM *param;
+	int rc = -1;
+
+	(void)str_copy(why, whysize, "out of memory");
+	if (x == NULL ||
+	    X509_STORE_CTX_init(x, SSL_CTX_get_cert_store(ctx), sk_X509_value(list, 0), list) != 1)
+		goto out;
+	param = X509_STORE_CTX_get0_param(x);
+	(void)X509_STORE_CTX_set_default(x, "ssl_client");
+	X509_VERIFY_PARAM_set_depth(param, SSL_CTX_get_verify_depth(ctx));
+	X509_VERIFY_PARAM_set_auth_level(param, SSL_CTX_get_security_level(ctx));
+	if (X509_verify_cert(x) == 1) {
+		why[0] = '\0';
+		rc = 0;
+	} else {
+		(void)str_copy(
+		    why, whysize, X509_verify_cert_error_string(X509_STORE_CTX_get_error(x)));
+	}
+out:
+	X509_STORE_CTX_free(x);
+	ERR_clear_error();
+	return rc;
+}
+
+enum tls_client_judged
+tls_client_judge(
+    SSL_CTX *ctx, struct span pem, struct tls_client_cert *out, char *why, size_t whysize)
+{
+	STACK_OF(X509) *list = read_certs(pem);
+	enum tls_client_judged result = TLS_CLIENT_NO_CERT;
+
+	if (list == NULL || take_cert(sk_X509_value(list, 0), out) == -1)
+		(void)str_copy(why, whysize, "there is no certificate in PEM form");
+	else
+		result = verify_chain(ctx, list, why, whysize) == 0 ? TLS_CLIENT_GOOD
+		                                                    : TLS_CLIENT_REFUSED;
+	sk_X509_pop_free(list, X509_free);
+	return result;
 }
 
 int

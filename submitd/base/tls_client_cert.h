@@ -30,6 +30,20 @@ void tls_ask_as(SSL *, const SSL_CTX *);
 bool tls_client_verified(const SSL *);
 /* Its facts; only where it verified. -1: out of resources. */
 int tls_client_cert(const SSL *, struct tls_client_cert *);
+
+/* What a server with such a context would make of a client that has these certificates. */
+enum tls_client_judged {
+	TLS_CLIENT_NO_CERT = 0, /* pem holds none */
+	TLS_CLIENT_GOOD = 1,    /* it verifies */
+	TLS_CLIENT_REFUSED = 2, /* it does not: as good as none */
+};
+/*
+ * ctx: tls_ask_client(). pem: the client's own certificate, and its chain behind it. Fills *out
+ * unless there is none, and why, which is "" for GOOD. No key is looked at.
+ */
+enum tls_client_judged tls_client_judge(
+    SSL_CTX *ctx, struct span pem, struct tls_client_cert *out, char *why, size_t whysize);
+
 /*
  * 64 hex digits of either case, with a colon behind each second one or none at all; "sha256
  * Fingerprint=", as openssl x509 prints it, may stand before them.

@@ -135,7 +135,7 @@ json_text(const struct control_client *c, const char *key)
 	return s == NULL ? "" : s;
 }
 
-/* A password is tried: it goes on as the secret of a message of its own. */
+/* A password or the like is tried: it goes on as the secret of a message of its own. */
 static void
 ask_auth(struct control_client *c)
 {
@@ -144,6 +144,7 @@ ask_auth(struct control_client *c)
 	struct ipc_auth_test m = {.request = c->id,
 	    .listener = span_of(json_text(c, "listener")),
 	    .login = span_of(json_text(c, "login")),
+	    .cred = c->req.cred,
 	    .password = buf_span(&c->secret)};
 
 	if (net_addr_parse_ip(span_of(ip[0] == '\0' ? "127.0.0.1" : ip), &m.client) == -1)

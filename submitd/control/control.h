@@ -32,7 +32,9 @@ struct control_command {
 	enum control_target target;
 	bool changes; /* logged and audited */
 };
-#define CONTROL_MAX_SECRET 1024u
+#define CONTROL_MAX_SECRET 1024u /* a password */
+#define CONTROL_MAX_TOKEN 8192u
+#define CONTROL_MAX_CERT 32768u
 struct control_request {
 	const struct control_command *command;
 	json_t *json; /* owned */
@@ -42,6 +44,7 @@ struct control_request {
 	 * JSON, which would copy them.
 	 */
 	size_t secret_size;
+	uint8_t cred; /* auth.test: what they are, as in AUTH_TEST; member "with" */
 };
 /* One line without its newline. -1 with a text for the person. */
 int control_request_parse(struct span line, struct control_request *, char *err, size_t errsize);

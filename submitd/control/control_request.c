@@ -72,11 +72,42 @@ is_text(const json_t *o, const char *key, size_t max, bool needed)
 	       !str_has_control((struct span){json_string_value(v), json_string_length(v)});
 }
 
+/* What follows the line: the member "with", and the number of octets. */
+static int
+check_secret(struct control_request *r, char *err, size_t errsize)
+{
+	static const struct {
+		const char *word, *name;
+		unsigned max;
+	} kinds[] = {{"password", "a password", CONTROL_MAX_SECRET},
+	    {"token", "a token", CONTROL_MAX_TOKEN}, {"cert", "a certificate", CONTROL_MAX_CERT}};
+	const json_t *secret = json_object_get(r->json, "secret");
+	const json_t *with = json_object_get(r->json, "with");
+	size_t i = 0;
+
+	while (with != NULL && i < ARRAY_LEN(kinds) &&
+	       (!json_is_string(with) || strcmp(json_string_value(with), kinds[i].word) != 0))
+		i++;
+	if (i == ARRAY_LEN(kinds)) {
+		(void)str_copy(err, errsize, "\"with\" is password, token or cert");
+		return -1;
+	}
+	if (!json_is_integer(secret) || json_integer_value(secret) < 1 ||
+	    json_integer_value(secret) > kinds[i].max) {
+		(void)str_printf(
+		    err, errsize, "%s has 1 to %u octets", kinds[i].name, kinds[i].max);
+		return -1;
+	}
+	r->cred = (uint8_t)i;
+	r->secret_size = (size_t)json_integer_value(secret);
+	(void)json_object_del(r->json, "secret"); /* its length is nobody's business */
+	return 0;
+}
+
 /* One login to try: everything but the password. */
 static int
 check_test(struct control_request *r, char *err, size_t errsize)
 {
-	const json_t *secret = json_object_get(r->json, "secret");
 	const char *key;
 	json_t *value;
 
@@ -84,25 +115,20 @@ check_test(struct control_request *r, char *err, size_t errsize)
 	{
 		if (strcmp(key, "cmd") != 0 && strcmp(key, "user") != 0 &&
 		    strcmp(key, "login") != 0 && strcmp(key, "listener") != 0 &&
-		    strcmp(key, "ip") != 0 && strcmp(key, "secret") != 0) {
+		    strcmp(key, "ip") != 0 && strcmp(key, "secret") != 0 &&
+		    strcmp(key, "with") != 0) {
 			(void)str_printf(
 			    err, errsize, "%s does not know \"%.40s\"", r->command->name, key);
 			return -1;
 		}
 	}
-	if (!is_text(r->json, "login", 255, true) || !is_text(r->json, "listener", 255, false) ||
-	    !is_text(r->json, "ip", 64, false)) {
+	/* a token or a certificate may say by itself whose it is */
+	if (!is_text(r->json, "login", 255, json_object_get(r->json, "with") == NULL) ||
+	    !is_text(r->json, "listener", 255, false) || !is_text(r->json, "ip", 64, false)) {
 		(void)str_copy(err, errsize, "\"login\", \"listener\" and \"ip\" are short texts");
 		return -1;
 	}
-	if (!json_is_integer(secret) || json_integer_value(secret) < 1 ||
-	    json_integer_value(secret) > CONTROL_MAX_SECRET) {
-		(void)str_printf(err, errsize, "a password has 1 to %u octets", CONTROL_MAX_SECRET);
-		return -1;
-	}
-	r->secret_size = (size_t)json_integer_value(secret);
-	(void)json_object_del(r->json, "secret"); /* its length is nobody's business */
-	return 0;
+	return check_secret(r, err, errsize);
 }
 
 static int

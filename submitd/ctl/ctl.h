@@ -83,11 +83,20 @@ int ctl_request_secret(
 bool ctl_daemon_is_up(struct ctl *);
 
 /* ---- ctl_secret.c: passwords from people; never an argument, never printed ---- */
-#define CTL_SECRET_MAX 1024u
-/* Up to the end of the line. -1: nothing came. What is longer than the limit is cut behind it. */
-int ctl_secret_read(int fd, struct secret *);
+#define CTL_SECRET_MAX 1024u /* a password */
+#define CTL_TOKEN_MAX 8192u
+/*
+ * Up to the end of the line. -1: nothing came. What is longer than max, which is at most
+ * CTL_TOKEN_MAX, is cut behind it.
+ */
+int ctl_secret_read(int fd, size_t max, struct secret *);
 /* From the terminal on standard input, without echo. -1: no terminal, or nothing came. */
-int ctl_secret_ask(const char *prompt, struct secret *);
+int ctl_secret_ask(const char *prompt, size_t max, struct secret *);
+
+/* ---- ctl_cert.c ---- */
+#define CTL_CERT_MAX 32768u
+/* The first certificates of a file as PEM, never its key. -1: said why. */
+int ctl_cert_read(const char *path, struct secret *);
 
 /* ---- ctl_table.c ---- */
 #define CTL_TABLE_COLUMNS 12

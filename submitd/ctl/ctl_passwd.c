@@ -43,10 +43,10 @@ get_password(struct secret *out)
 	const char *why = NULL;
 
 	if (isatty(STDIN_FILENO) != 1) {
-		if (ctl_secret_read(STDIN_FILENO, &first) == -1)
+		if (ctl_secret_read(STDIN_FILENO, CTL_SECRET_MAX, &first) == -1)
 			why = "there is no password on standard input";
-	} else if (ctl_secret_ask("New password: ", &first) == -1 ||
-		   ctl_secret_ask("Again: ", &second) == -1) {
+	} else if (ctl_secret_ask("New password: ", CTL_SECRET_MAX, &first) == -1 ||
+		   ctl_secret_ask("Again: ", CTL_SECRET_MAX, &second) == -1) {
 		why = "no password was given";
 	} else if (!secret_equal(&first, &second)) {
 		why = "the two passwords differ; nothing was changed";

@@ -23,10 +23,13 @@ on_signal(int signo)
 	caught = signo;
 }
 
-int
-ctl_secret_read(int fd, struct secret *out)
+#define END_OF_INPUT '\x04' /* ^D, where the terminal does not look for it */
+
+/* raw: the terminal hands on each key as it is. */
+static int
+read_line(int fd, size_t max, bool raw, struct secret *out)
 {
-	char line[CTL_SECRET_MAX + 1], c;
+	char line[CTL_TOKEN_MAX + 1], c;
 	size_t n = 0;
 	bool any = false;
 
@@ -35,10 +38,10 @@ ctl_secret_read(int fd, struct secret *out)
 
 		if (r == -1 && errno == EINTR && caught == 0)
 			continue;
-		if (r <= 0 || c == '\n')
+		if (r <= 0 || c == '\n' || (raw && c == END_OF_INPUT))
 			break;
 		any = true;
-		if (n < sizeof(line))
+		if (n <= max && n < sizeof(line))
 			line[n++] = c;
 	}
 	if (n > 0 && line[n - 1] == '\r')
@@ -51,8 +54,15 @@ ctl_secret_read(int fd, struct secret *out)
 }
 
 int
-ctl_secret_ask(const char *prompt, struct secret *out)
+ctl_secret_read(int fd, size_t max, struct secret *out)
 {
+	return read_line(fd, max, false, out);
+}
+
+int
+ctl_secret_ask(const char *prompt, size_t max, struct secret *out)
+{
+	bool raw = max > CTL_SECRET_MAX; /* lines of a terminal end at 4095 octets */
 	struct termios old, quiet;
 	static const int signals[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
 	struct sigaction ours = {.sa_handler = on_signal}, before[ARRAY_LEN(signals)];
@@ -66,10 +76,16 @@ ctl_secret_ask(const char *prompt, struct secret *out)
 		(void)sigaction(signals[i], &ours, &before[i]);
 	quiet = old;
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
-	(void)fputs(prompt, stderr);
+	if (raw) {
+		quiet.c_lflag &= ~(tcflag_t)ICANON;
+		quiet.c_cc[VMIN] = 1;
+		quiet.c_cc[VTIME] = 0;
+	}
 	rc = tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
 	if (rc == 0) {
-		rc = ctl_secret_read(STDIN_FILENO, out);
+		/* not before: what is typed at once would be echoed, and flushed */
+		(void)fputs(prompt, stderr);
+		rc = read_line(STDIN_FILENO, max, raw, out);
 		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
 	}
 	(void)fputc('\n', stderr);

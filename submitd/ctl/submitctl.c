@@ -73,10 +73,16 @@ static const struct ctl_command commands[] = {
 	"  --limit N                at most so many (default 1000)\n"
 	"  KEY                      an address, a network (/24, /64) or a user name\n"
 	"  --all                    forget all failures and lock-outs\n"},
-    {"auth-test", ctl_auth_test, "[--listener L] [--ip A] [--password-stdin] USER",
+    {"auth-test", ctl_auth_test,
+	"[--listener L] [--ip A] [--token | --cert FILE] [--password-stdin] [USER]",
 	"try a login: what each backend of the chain says, and what follows",
 	"  The password is asked for, or read from standard input with --password-stdin;\n"
 	"  never from the command line. Only root and the owner of the service may.\n"
+	"  --token                  a token of OAUTHBEARER or XOAUTH2 instead, read likewise;\n"
+	"                           USER is whom the client claims to be, if he does\n"
+	"  --token-stdin            the same, from standard input\n"
+	"  --cert FILE              a client's certificate (PEM) instead: whom EXTERNAL makes of "
+	"it\n"
 	"  --listener NAME          needed where listeners differ in flow or default_domain\n"
 	"  --ip ADDRESS             as if from there (127.0.0.1)\n"},
     {"stats", ctl_stats, "", "counters of every process", NULL},

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import pty
 import shutil
 import subprocess
 import tempfile
@@ -329,6 +330,88 @@ def longest(s):
             ok(("8192" in s.log()) == (n > 8192), "the reason is logged")
     with session(s, "ask") as c:
         equal(auth(c, bearer("x" * 9300)), 500, "the line is too long")
+
+
+def ask(s, token, *args):
+    """(status, rows) of auth-test --token --json."""
+    r = s.run_ctl("auth-test", "--json", "--token-stdin", *args, text=token + "\n")
+    ok(token not in r.stdout + r.stderr, "the token is shown")
+    return r.returncode, [json.loads(x) for x in r.stdout.split("\n") if x]
+
+
+@test("C2 RFC 7628: auth-test --token: each backend's verdict, TLS peer and answer; no token")
+def tester(s):
+    status, rows = ask(s, "good-token", "--listener", "ask")
+    equal(status, 0, rows)
+    asked, result = rows
+    equal((asked["backend"], asked["verdict"]), ("ask", "accept"))
+    ok(isinstance(asked["ms"], int) and asked["tls"].startswith("TLSv1."), asked)
+    said = "\n".join(asked["trace"])
+    ok("POST https://localhost" in said and '"active": true' in said, said)
+    equal((result["with"], result["code"], result["principal"], result["own"]),
+          ("token", 235, USER, ["sales@example.com"]))
+    ok("login" not in result, result)
+    equal(ask(s, "good-token", "--listener", "ask", USER)[0], 0)
+    status, rows = ask(s, "good-token", "--listener", "ask", "bob@example.com")
+    equal((status, rows[-1]["code"]), (1, 535))
+    ok("another user's" in rows[-1]["reason"], rows)
+    status, rows = ask(s, "old-token", "--listener", "ask")
+    equal((status, rows[0]["verdict"]), (1, "deny"))
+    ok("expired" in rows[0]["reason"], rows)
+    # a chain: the password file is passed over, the keys of one issuer after the other
+    signed = s.other.token(iss="https://other.example")
+    status, rows = ask(s, signed, "--listener", "chain")
+    equal([(r["backend"], r.get("verdict")) for r in rows[:-1]],
+          [("keys", "unknown"), ("file", "accept"), ("files", None)])
+    equal((status, rows[2]["not_asked"]), (0, "it takes no tokens"))
+    ok(any("claims: " in x for x in rows[1]["trace"]), rows)
+    for part in signed.split(".")[2:]:
+        ok(part not in json.dumps(rows), "the signature is shown")
+    status, rows = ask(s, s.issuer.token(exp=1), "--listener", "chain")
+    equal((status, rows[0]["verdict"], rows[-1]["decided_by"]), (1, "deny", "keys"))
+    status, rows = ask(s, signed, "--listener", "late")
+    equal((status, rows[0]["verdict"]), (1, "unknown"))
+
+
+@test("C2: auth-test --token: what AUTH would not take, and where no tokens are taken")
+def tester_usage(s):
+    for token, args, want in (
+            ("x", ("--listener", "submission"), "takes no tokens"),
+            ("x", (), "the listeners differ"), ("", ("--listener", "ask"), "1 to 8192"),
+            ("x" * 8193, ("--listener", "ask"), "1 to 8192"),
+            ("a b", ("--listener", "ask"), "characters that no bearer token has"),
+            ("x", ("--listener", "ask", "--cert", "/x"), "at a time"),
+            ("x", ("--listener", "ask", " a"), "white space")):
+        r = s.run_ctl("auth-test", "--token-stdin", *args, text=token + "\n")
+        equal(r.returncode, 2, f"{args}: {r.stdout}{r.stderr}")
+        ok(want in r.stderr, f"{want}: {r.stderr}")
+    equal(ask(s, "x" * 8192, "--listener", "ask")[1][-1]["code"], 535)
+    text = s.run_ctl("auth-test", "--token", "--password-stdin", "--listener", "ask",
+                     text="good-token\n").stdout
+    for part in ("ask ", "accept", "TLS TLSv1.", "principal  " + USER, "235 2.7.0"):
+        ok(part in text, f"{part!r} is missing in\n{text}")
+
+
+@test("C2: a token that is pasted at the prompt may be longer than a terminal's line")
+def tester_prompt(s):
+    token = s.issuer.token(pad="x" * 4500)
+    ok(len(token) > 4200, len(token))
+    master, slave = pty.openpty()
+    p = subprocess.Popen([os.path.join(os.path.dirname(s.binary), "submitctl"), "-f", s.conf,
+                          "auth-test", "--json", "--token", "--listener", "keys"], stdin=slave,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=s.env)
+    try:
+        equal(p.stderr.read(7), b"Token: ")
+        left = token.encode() + b"\n"
+        while left:
+            left = left[os.write(master, left[:1000]):]
+        out, err = p.communicate(timeout=patience(60))
+    finally:
+        p.kill()
+        os.close(slave)
+        os.close(master)
+    equal(p.returncode, 0, out + err)
+    ok(token.encode() not in out + err, "the token is shown")
 
 
 @test("A1: no token and no secret in the log")

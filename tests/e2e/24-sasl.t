@@ -7,6 +7,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 import contextlib
+import json
 import smtplib
 import ssl
 import time
@@ -14,7 +15,7 @@ import time
 import peers
 import scram
 import smtpc
-from client_certs import client_certs
+from client_certs import client_certs, fingerprint, make_client_cert
 from daemon import USER, Service, is_sanitized
 from nexthop import NextHop
 from tap import diag, equal, ok, run, skip, test, wait_for
@@ -260,6 +261,69 @@ def external_xclient(s):
         c.ehlo()
         ok("EXTERNAL" not in c.extensions["AUTH"].split(), c.extensions["AUTH"])
         equal(c.cmd("MAIL FROM:<alice@example.com>")[0], 530)
+
+
+def judge(s, name, *args):
+    """(status, rows) of auth-test --cert --json, from a file that holds the key, too."""
+    path = s.dir + "/both.pem"
+    with open(path, "wb") as f:
+        for kind in ("key", "pem"):
+            with open(f"{s.dir}/{name}.{kind}", "rb") as part:
+                f.write(part.read())
+    r = s.run_ctl("auth-test", "--json", "--listener", "submissions", "--cert", path, *args)
+    return r.returncode, [json.loads(x) for x in r.stdout.split("\n") if x]
+
+
+@test("C2 RFC 4422: auth-test --cert: whom EXTERNAL makes of a certificate, and why not")
+def tester(s):
+    dan, eve = "dan@example.com", "eve@example.com"
+    for name, args, code, who, reason in (
+            ("dan", (), 235, dan, ""), ("dan", (dan,), 235, dan, ""),
+            ("dan", (eve,), 535, None, "another user's"), ("eve", (), 235, eve, ""),
+            ("eve", (dan,), 535, None, "another user's"),
+            ("eve", ("--ip", "192.0.2.1"), 235, eve, "")):
+        status, rows = judge(s, name, *args)
+        result = rows[-1]
+        equal((result["code"], result.get("principal"), status),
+              (code, who, 0 if who else 1), f"{name} {args}: {rows}")
+        ok(reason in result.get("reason", ""), result)
+        equal((result["with"], result["cert"], result["cert_tls"]),
+              ("cert", "CN=" + name, "default"))
+        equal([r.get("not_asked") for r in rows[:-1]][-1:], ["it takes no certificates"])
+    equal(judge(s, "dan")[1][-1]["cert_sha256"],
+          fingerprint(s.dir + "/dan.pem").replace(":", "").lower())
+    equal(judge(s, "eve")[1][-1]["cert_emails"], [eve])
+    for name, why in (("old", "expired"), ("mallory", "unable to get local issuer")):
+        status, rows = judge(s, name)
+        equal((status, rows[-1]["code"]), (1, 504), rows)
+        ok(why in rows[-1]["cert_problem"], rows)
+        ok(all("not_asked" in r for r in rows[:-1]), rows)
+    # one that verifies and is nobody's
+    make_client_cert(s.dir, "nina", "clients", mail="nina@elsewhere.example")
+    status, rows = judge(s, "nina")
+    equal((status, rows[0]["verdict"], rows[-1]["code"]), (1, "unknown", 535))
+    ok("none has its fingerprint" in rows[0]["reason"], rows)
+    ok("none has its fingerprint" in rows[-1]["reason"], rows)
+    with with_cert(s, "nina") as c:     # and so it is
+        equal(c.cmd("AUTH EXTERNAL =")[0], 535)
+
+
+@test("C2: auth-test --cert: files that are none, and the text for people")
+def tester_usage(s):
+    with open(s.dir + "/none.pem", "w") as f:
+        f.write("good morning\n")
+    for path, args, want in ((s.dir + "/none.pem", (), "no certificate in PEM form"),
+                             (s.dir + "/dan.key", (), "no certificate in PEM form"),
+                             (s.dir + "/missing", (), "No such file"),
+                             (s.dir + "/dan.pem", ("--listener", "mx"), "takes no certificates")):
+        r = s.run_ctl("auth-test", "--cert", path, *args)
+        equal(r.returncode, 2, r.stdout + r.stderr)
+        ok(want in r.stderr, f"{want}: {r.stderr}")
+    r = s.run_ctl("auth-test", "--cert", s.dir + "/dan.pem")
+    equal(r.returncode, 0, r.stdout + r.stderr)
+    for part in ("subject    CN=dan", "sha256     ", "verified   yes (tls \"default\")",
+                 "principal  dan@example.com", "235 2.7.0"):
+        ok(part in r.stdout, f"{part!r} is missing in\n{r.stdout}")
 
 
 @test("P3: EXTERNAL by msmtp and curl")

@@ -13,16 +13,20 @@ def client_certs(directory):
                 "-keyout", f"{directory}/{ca}.key", "-out", f"{directory}/{ca}.pem")
     for name, ca, days in (("dan", "clients", "30"), ("eve", "clients", "30"),
                            ("old", "clients", "-1"), ("mallory", "others", "30")):
-        base = f"{directory}/{name}"
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-subj", f"/CN={name}", "-keyout", base + ".key", "-out", base + ".csr")
-        with open(base + ".ext", "w") as f:
-            mail = "nobody@elsewhere.example" if name == "dan" else "eve@example.com"
-            f.write(f"subjectAltName=email:{mail}\nextendedKeyUsage=clientAuth\n")
-        openssl("x509", "-req", "-in", base + ".csr", "-CA", f"{directory}/{ca}.pem", "-CAkey",
-                f"{directory}/{ca}.key", "-CAcreateserial", "-days", days, "-extfile",
-                base + ".ext", "-out", base + ".pem")
+        mail = "nobody@elsewhere.example" if name == "dan" else "eve@example.com"
+        make_client_cert(directory, name, ca, days, mail)
     return fingerprint(f"{directory}/dan.pem")
+
+
+def make_client_cert(directory, name, ca, days="30", mail="eve@example.com"):
+    base = f"{directory}/{name}"
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-subj", f"/CN={name}", "-keyout", base + ".key", "-out", base + ".csr")
+    with open(base + ".ext", "w") as f:
+        f.write(f"subjectAltName=email:{mail}\nextendedKeyUsage=clientAuth\n")
+    openssl("x509", "-req", "-in", base + ".csr", "-CA", f"{directory}/{ca}.pem", "-CAkey",
+            f"{directory}/{ca}.key", "-CAcreateserial", "-days", days, "-extfile",
+            base + ".ext", "-out", base + ".pem")
 
 
 def fingerprint(path):
