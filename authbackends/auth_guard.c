@@ -107,6 +107,22 @@ leave(struct auth_guard *g)
 	g->call = 0;
 }
 
+static void
+tell(struct auth_guard *g, struct ipc_peer *ledger)
+{
+	struct ipc_guard_unasked m = {.call = g->call,
+	    .client = g->client,
+	    .user = span_of(g->user),
+	    .guess = g->guess,
+	    .age_ms = (uint32_t)(ev_now_ms() - g->since_ms)};
+
+	if (g->unasked)
+		TAILQ_REMOVE(&unasked, g, link);
+	g->unasked = false;
+	g->sent = true;
+	(void)ipc_send_guard_unasked(ledger, -1, &m);
+}
+
 /* The ledger is to judge with all that is under way before its eyes. Gives how many were told. */
 static uint32_t
 tell_unasked(struct ipc_peer *ledger)
@@ -114,19 +130,8 @@ tell_unasked(struct ipc_peer *ledger)
 	struct auth_guard *g;
 	uint32_t n = 0;
 
-	while ((g = TAILQ_FIRST(&unasked)) != NULL) {
-		struct ipc_guard_unasked m = {.call = g->call,
-		    .client = g->client,
-		    .user = span_of(g->user),
-		    .guess = g->guess,
-		    .age_ms = (uint32_t)(ev_now_ms() - g->since_ms)};
-
-		TAILQ_REMOVE(&unasked, g, link);
-		g->unasked = false;
-		g->sent = true;
-		n++;
-		(void)ipc_send_guard_unasked(ledger, -1, &m);
-	}
+	for (; (g = TAILQ_FIRST(&unasked)) != NULL; n++)
+		tell(g, ledger);
 	return n;
 }
 
@@ -331,11 +336,6 @@ auth_guard_ledger_up(struct ipc_peer *ledger)
 	auth_calm_forget();
 	TAILQ_FOREACH (g, &begun, begun)
 		g->calm.counted = false;
-	/* let go by a yes that the other ledger would have said: as if it had */
-	while ((g = TAILQ_FIRST(&unasked)) != NULL) {
-		TAILQ_REMOVE(&unasked, g, link);
-		g->unasked = false;
-	}
 	while ((k = TAILQ_FIRST(&kept)) != NULL) {
 		in = (struct ipc_in){IPC_GUARD_NOTE, buf_data(&k->body), buf_len(&k->body), -1};
 		if (ipc_decode_guard_note(&in, &m) == 0 &&
@@ -348,6 +348,10 @@ auth_guard_ledger_up(struct ipc_peer *ledger)
 		buf_clear(&k->body);
 		free(k);
 	}
+	/* what was let go before is under way for this one too: no death of one frees a guess */
+	TAILQ_FOREACH (g, &begun, begun)
+		if (!g->asked)
+			tell(g, ledger);
 	TAILQ_FOREACH (g, &asked, link)
 		send_ask(g, ledger);
 }

@@ -65,7 +65,7 @@ void auth_guard_ask(struct auth_guard *, const struct conf *, const struct net_a
 void auth_guard_note(struct auth_guard *, enum guard_outcome, const char *shown);
 /* The owner goes away: fn is not called any more, what is owed is noted as GUARD_NONE. */
 void auth_guard_clear(struct auth_guard *);
-/* The ledger was connected (anew): asks again what was not answered. */
+/* The ledger was connected (anew): tells it what is under way, asks what was not answered. */
 void auth_guard_ledger_up(struct ipc_peer *);
 
 int auth_guard_on_res(struct ipc_peer *, struct ipc_in *);

@@ -154,18 +154,20 @@ pending_find(const struct guard_row *r, uint64_t guess)
 	return NULL;
 }
 
-/* No further guess may be made here just now. */
+/*
+ * No further guess may be made here just now. Where many users are, a guess counts for a
+ * while only: a backend that hangs is to hold up those who need it. One user's guesses all
+ * count, however slow his backend is. One from the future is of a clock that was set back.
+ */
 static bool
 is_full(const struct guard *g, const struct guard_row *r, int64_t now)
 {
-	uint32_t young = 0;
+	bool shared = r->key.kind == GUARD_ADDRESS || r->key.kind == GUARD_NETWORK;
+	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < r->n_pending; i++) {
-		int64_t age = now - r->pending[i].since_ms;
-
-		young += age >= 0 && age < GUARD_PENDING_MS;
-	}
-	return r->n_pending >= GUARD_PENDING_MAX || young >= guard_row_room(g, r, now);
+	for (uint32_t i = 0; i < r->n_pending; i++)
+		n += !shared || now - r->pending[i].since_ms < GUARD_PENDING_MS;
+	return r->n_pending >= GUARD_PENDING_MAX || n >= guard_row_room(g, r, now);
 }
 
 static void
@@ -290,9 +292,17 @@ void
 guard_under_way(struct guard *g, int64_t now, int64_t since, struct guard_query *q)
 {
 	q->reserved = kinds_of(g, q, now);
-	for (unsigned i = 0; i < GUARD_KIND__MAX; i++)
-		if ((q->reserved & KIND_BIT(i)) != 0)
-			pending_add(guard_row_get(g, now, &q->key[i]), q->guess, since);
+	for (unsigned i = 0; i < GUARD_KIND__MAX; i++) {
+		struct guard_row *r;
+
+		if ((q->reserved & KIND_BIT(i)) == 0)
+			continue;
+		r = guard_row_get(g, now, &q->key[i]);
+		if (r->n_pending < GUARD_PENDING_MAX) /* no honest auth let more of them go */
+			pending_add(r, q->guess, since);
+		else
+			q->reserved &= ~KIND_BIT(i);
+	}
 	g->stats.go++;
 }
 

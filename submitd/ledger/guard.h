@@ -28,8 +28,9 @@
  *
  * What is counted is guesses: the same wrong password for the same user counts once a
  * day and key, so devices that try an old password for ever stay what they are, a
- * nuisance. Guesses that are under way count as failures until they are decided, but not
- * longer than GUARD_PENDING_MS, so that a slow backend holds up only those who need it.
+ * nuisance. Guesses that are under way count as failures until they are decided; for an
+ * address or network no longer than GUARD_PENDING_MS, so that a slow backend holds up only
+ * those who need it.
  */
 const char *guard_kind_name(enum guard_kind);
 
@@ -110,7 +111,8 @@ struct guard_answer {
 };
 /* GUARD_GO: the guess is under way until guard_note() of the same query. */
 void guard_ask(struct guard *, int64_t now, struct guard_query *, struct guard_answer *);
-/* It was let go at that time already, as guard_ask() would have: see guard_calm(). */
+/* It was let go at that time already, as guard_ask() would have: unasked, see guard_calm(), or
+ * by a guard that a restart ended. */
 void guard_under_way(struct guard *, int64_t now, int64_t since, struct guard_query *);
 /* name: as it may be shown; "" is fine. */
 void guard_note(
@@ -160,6 +162,7 @@ int guard_each_dirty(
     const struct guard *, int (*fn)(const struct guard_saved *, void *arg), void *arg);
 /* Keys that the file has and we have not. *all: too many to tell; every row is dirty then. */
 const struct guard_key *guard_dead(const struct guard *, size_t *n, bool *all);
-void guard_written(struct guard *); /* the file has it all now */
+void guard_written(struct guard *);   /* the file has it all now */
+void guard_unwritten(struct guard *); /* it is another file, which has nothing */
 
 #endif

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define APPLICATION_ID 0x53514c44 /* "SQLD" */
@@ -34,13 +35,24 @@ struct guard_store {
 	sqlite3_stmt *put, *remove;
 	uint8_t secret[32];
 	int wal_pages;
+	bool rotten;     /* the file in its place is to be put aside, never written */
+	bool damaged;    /* what was read or written last was found to be rubbish */
+	bool has_secret; /* a new file gets this one */
+	char path[4100];
 	char error[300];
 };
+
+static bool
+is_damage(int rc)
+{
+	return (rc & 0xff) == SQLITE_NOTADB || (rc & 0xff) == SQLITE_CORRUPT;
+}
 
 static int
 fail(struct guard_store *s)
 {
 	(void)str_copy(s->error, sizeof(s->error), s->db == NULL ? "?" : sqlite3_errmsg(s->db));
+	s->damaged = s->db != NULL && is_damage(sqlite3_errcode(s->db));
 	return -1;
 }
 
@@ -67,15 +79,23 @@ on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
+static void
+make_secret(struct guard_store *s)
+{
+	if (!s->has_secret)
+		random_bytes(s->secret, sizeof(s->secret));
+	s->has_secret = true;
+}
+
 static int
-make_schema(sqlite3 *db)
+make_schema(struct guard_store *s)
 {
 	sqlite3_stmt *st = NULL;
-	uint8_t secret[32];
+	sqlite3 *db = s->db;
 	char sql[100];
 	int rc;
 
-	random_bytes(secret, sizeof(secret));
+	make_secret(s);
 	(void)str_printf(sql, sizeof(sql), "PRAGMA application_id=%d; PRAGMA user_version=%d",
 	    APPLICATION_ID, SCHEMA_VERSION);
 	rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
@@ -86,11 +106,10 @@ make_schema(sqlite3 *db)
 	if (rc == SQLITE_OK)
 		rc = sqlite3_prepare_v2(db, "INSERT INTO meta VALUES ('secret', ?)", -1, &st, NULL);
 	if (rc == SQLITE_OK) {
-		sqlite3_bind_blob(st, 1, secret, sizeof(secret), SQLITE_STATIC);
+		sqlite3_bind_blob(st, 1, s->secret, sizeof(s->secret), SQLITE_STATIC);
 		rc = sqlite3_step(st) == SQLITE_DONE ? SQLITE_OK : sqlite3_errcode(db);
 	}
 	sqlite3_finalize(st);
-	explicit_bzero(secret, sizeof(secret));
 	return rc == SQLITE_OK ? sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) : rc;
 }
 
@@ -126,21 +145,28 @@ check_schema(struct guard_store *s)
 	if (rc == SQLITE_OK)
 		rc = db_number(s->db, "SELECT count(*) FROM sqlite_schema", &tables);
 	if (rc == SQLITE_OK && tables == 0 && app == 0)
-		rc = make_schema(s->db);
+		rc = make_schema(s);
 	else if (rc == SQLITE_OK && (app != APPLICATION_ID || version != SCHEMA_VERSION))
 		rc = SQLITE_NOTADB;
 	return rc == SQLITE_OK ? read_secret(s) : rc;
 }
 
 static int
-try_open(struct guard_store *s, const char *path)
+try_open(struct guard_store *s)
 {
+	const char *path = s->path;
+	struct stat st;
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), rc;
 
 	if (fd == -1) {
 		(void)str_copy(s->error, sizeof(s->error), strerror(errno));
-		return SQLITE_CANTOPEN;
+		if (errno != ENOSPC && errno != EDQUOT)
+			return SQLITE_CANTOPEN;
+		make_secret(s); /* there is no file yet */
+		return SQLITE_FULL;
 	}
+	if (fstat(fd, &st) == 0 && st.st_size == 0)
+		make_secret(s);
 	(void)close(fd); /* before SQLite locks it: closing would let go of the locks */
 	rc = sqlite3_open_v2(
 	    path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
@@ -167,6 +193,7 @@ try_open(struct guard_store *s, const char *path)
 		(void)fail(s);
 	else
 		sqlite3_wal_hook(s->db, on_wal, s);
+	s->damaged = is_damage(rc);
 	return rc;
 }
 
@@ -182,43 +209,76 @@ shut(struct guard_store *s)
 
 /* Away with the file that cannot be read, and with its log. -1 with errno. */
 static int
-put_aside(const char *path)
+put_aside(const struct guard_store *s)
 {
-	char other[4200];
+	char other[sizeof(s->path) + 10];
 
-	(void)str_printf(other, sizeof(other), "%s-wal", path);
+	(void)str_printf(other, sizeof(other), "%s-wal", s->path);
 	(void)unlink(other);
-	(void)str_printf(other, sizeof(other), "%s.damaged", path);
-	return rename(path, other);
+	(void)str_printf(other, sizeof(other), "%s.damaged", s->path);
+	return rename(s->path, other) == -1 && errno != ENOENT ? -1 : 0;
+}
+
+/* A new file in the place of the one that cannot be read. As try_open(). */
+static int
+replace(struct guard_store *s)
+{
+	int rc = SQLITE_CANTOPEN;
+
+	shut(s);
+	s->rotten = s->rotten && put_aside(s) == -1;
+	if (s->rotten)
+		(void)str_copy(s->error, sizeof(s->error), strerror(errno));
+	else
+		rc = try_open(s);
+	if (rc != SQLITE_OK)
+		shut(s);
+	return rc;
 }
 
 struct guard_store *
 guard_store_open(const char *dir, bool *damaged, char *err, size_t errsize)
 {
 	struct guard_store *s = xcallocarray(1, sizeof(*s));
-	char path[4100];
 	int rc;
 
 	*damaged = false;
 	fs_hook_sqlite();
-	if (str_printf(path, sizeof(path), "%s/%s", dir, GUARD_STORE_FILE) == -1) {
+	if (str_printf(s->path, sizeof(s->path), "%s/%s", dir, GUARD_STORE_FILE) == -1) {
 		(void)str_copy(err, errsize, "the path of the state directory is too long");
 		free(s);
 		return NULL;
 	}
-	rc = try_open(s, path);
-	if ((rc & 0xff) == SQLITE_NOTADB || (rc & 0xff) == SQLITE_CORRUPT) {
-		*damaged = true;
-		shut(s);
-		rc = put_aside(path) == 0 ? try_open(s, path) : SQLITE_CANTOPEN;
+	rc = try_open(s);
+	if (is_damage(rc)) {
+		*damaged = s->rotten = true;
+		rc = replace(s);
 	}
-	if (rc == SQLITE_OK)
+	if (rc == SQLITE_OK || (rc == SQLITE_FULL && s->has_secret)) {
+		if (rc != SQLITE_OK)
+			shut(s);
+		s->has_secret = true;
 		return s;
-	(void)str_printf(err, errsize, "%s: %s", path,
+	}
+	(void)str_printf(err, errsize, "%s: %s", s->path,
 	    (rc & 0xff) == SQLITE_BUSY ? "another submitd uses it" : s->error);
 	shut(s);
 	free(s);
 	return NULL;
+}
+
+bool
+guard_store_is_damaged(const struct guard_store *s)
+{
+	return s->damaged;
+}
+
+int
+guard_store_renew(struct guard_store *s, struct guard *g)
+{
+	guard_unwritten(g);
+	s->rotten = true;
+	return replace(s) == SQLITE_OK ? guard_store_flush(s, g) : -1;
 }
 
 void
@@ -260,6 +320,8 @@ guard_store_load(struct guard_store *s, struct guard *g, int64_t now)
 	struct guard_saved r;
 	int rc;
 
+	if (s->db == NULL)
+		return -1;
 	rc = sqlite3_prepare_v2(s->db,
 	    "SELECT key, windows, since, last, until, known, name FROM guard"
 	    " ORDER BY max(last, known)",
@@ -324,6 +386,8 @@ guard_store_flush(struct guard_store *s, struct guard *g)
 {
 	if (!guard_is_dirty(g))
 		return 0;
+	if (s->db == NULL && replace(s) != SQLITE_OK) /* no new one could be made before */
+		return -1;
 	if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
 		return fail(s);
 	if (write_all(s, g) == -1 || sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK) {

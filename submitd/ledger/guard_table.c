@@ -229,6 +229,22 @@ guard_written(struct guard *g)
 	g->dead_all = false;
 }
 
+void
+guard_unwritten(struct guard *g)
+{
+	struct guard_row *r;
+
+	for (unsigned i = 0; i < GUARD_KIND__MAX; i++)
+		TAILQ_FOREACH (r, &g->age[i], age) {
+			r->stored = false;
+			if (!r->dirty)
+				TAILQ_INSERT_TAIL(&g->dirty, r, change);
+			r->dirty = true;
+		}
+	g->n_dead = 0;
+	g->dead_all = false;
+}
+
 /* A clock that was wrong once, or a file that was written to: no time of the future, no huge count.
  */
 static int64_t

@@ -302,10 +302,25 @@ ledger_guard_peer_down(struct ipc_peer *p)
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
+/* Memory is what counts: a file that turns out to be rubbish is written anew from it. */
+static int
+renew(void)
+{
+	log_store(LOG_LEVEL_ERROR, "damaged",
+	    "the file of the counts of failed logins is damaged and written anew from memory; the "
+	    "old "
+	    "one is ledger.db.damaged");
+	return guard_store_renew(store, guard);
+}
+
 static void
 flush(void)
 {
-	if (guard_store_flush(store, guard) == -1) {
+	int rc = guard_store_flush(store, guard);
+
+	if (rc == -1 && guard_store_is_damaged(store))
+		rc = renew();
+	if (rc == -1) {
 		if (!failing)
 			log_store(LOG_LEVEL_ERROR, "failing", guard_store_error(store));
 		failing = true;
@@ -345,8 +360,11 @@ ledger_guard_start(const struct conf *c, char *err, size_t errsize)
 		    "ledger.db.damaged");
 	guard_options_from(&o, c->auth_guard);
 	guard = guard_new(&o, guard_store_secret(store));
-	if (guard_store_load(store, guard, ev_wall_ms()) == -1)
+	if (guard_store_load(store, guard, ev_wall_ms()) == -1) {
 		log_store(LOG_LEVEL_ERROR, "unreadable", guard_store_error(store));
+		if (guard_store_is_damaged(store))
+			(void)renew();
+	}
 	guard_on_lock(guard, log_lock);
 	ev_timer_set(&tick_timer, TICK_MS, on_tick, NULL);
 	return 0;

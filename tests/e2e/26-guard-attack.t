@@ -6,13 +6,17 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+import concurrent.futures
+import signal
 import subprocess
 import time
 
+import peer_web
+import peers
 import scram
-from daemon import USER, patience
+from daemon import PASSWORD, USER, patience
 from guarded import (BOB, GUARD, LOCKED, RIGHT, WRONG, asked, connect, counted, guess, ledger,
-                     login, service)
+                     ledger_when_up, login, service, written)
 from tap import equal, ok, run, test, wait_for
 
 SARA, PENCIL = "sara@example.com", "correct pencil"
@@ -116,6 +120,104 @@ def pace(_):
                            timeout=60, env=s.env)
         equal(r.returncode, 0)
         ok("warning: auth_guard: fail_delay = 0" in r.stdout + r.stderr, r.stdout + r.stderr)
+
+
+SLOW = {"backend": 'backend "web" { type = http  method = POST  url = "http://127.0.0.1:@WEB@/"\n'
+                   '  body = "u=%u&p=%p"  timeout = "50s"  concurrency = 60 }',
+        "auth_flow": 'auth_flow "people" { chain = {"web"}  deadline = "50s" }'}
+HOME = {"proxy": "203.0.113.9"}
+
+
+def slow(web):
+    return {k: v.replace("@WEB@", str(web.port)) for k, v in SLOW.items()}
+
+
+@test("A7: 120 guesses at once from 120 networks, a slow backend, and no ledger for a while", 180)
+def many_networks(_):
+    with peer_web.Web({USER: PASSWORD}) as web, service(blocks=slow(web)) as s, \
+            concurrent.futures.ThreadPoolExecutor(120) as pool:
+        equal(login(s, **HOME), RIGHT)
+        written(s)
+        before, web.mode = web.asked, "hold"
+        got = [pool.submit(login, s, USER, f"guess{i}", proxy=f"198.51.{i}.1") for i in range(120)]
+        wait_for(lambda: web.asked == before + 8, "as many as may try", patience(20))
+        wait_for(lambda: ledger(s, "waiting") > 0, "the others to wait", patience(20))
+        pid = s.roles()["ledger"][0]
+        os.kill(pid, signal.SIGKILL)            # it knew of eight under way
+        wait_for(lambda: s.roles().get("ledger", [pid])[0] != pid, "a new ledger", patience(20))
+        ledger_when_up(s)
+        wait_for(lambda: ledger(s, "under_way") - ledger(s, "waiting") == 8,
+                 "it to know what is under way", patience(20))
+        equal(login(s, USER, "guess200", proxy="198.51.200.1"), LOCKED, "one more")
+        equal(web.asked - before, 8, "guesses that reached the backend")
+        web.let_go()
+        codes = [f.result(patience(60)) for f in got]
+        equal((codes.count(WRONG), codes.count(LOCKED)), (8, 112))
+        equal(web.asked - before, 8, "guesses that reached the backend in the end")
+        row = counted(s, "user", USER)[0]
+        ok(row["locked"] and row["failures"] == 8, str(row))
+        equal(login(s, **HOME), RIGHT, "from where he is known")
+        equal(login(s, proxy="198.51.201.1"), LOCKED, "from elsewhere")
+
+
+@test("A7: auth dies in the middle: nobody is let through, nothing stays under way", 120)
+def auth_dies(_):
+    with peer_web.Web({USER: PASSWORD}, "hold") as web, service(blocks=slow(web)) as s, \
+            concurrent.futures.ThreadPoolExecutor(20) as pool:
+        got = [pool.submit(login, s, USER, f"guess{i}", proxy=f"198.51.{i}.1") for i in range(20)]
+        wait_for(lambda: web.asked == 8, "as many as may try", patience(20))
+        pid = s.roles()["auth"][0]
+        os.kill(pid, signal.SIGKILL)
+        codes = {f.result(patience(60))[0] for f in got}
+        equal(codes, {454})
+        wait_for(lambda: s.roles().get("auth", [pid])[0] != pid, "a new auth", patience(20))
+        web.let_go()
+        wait_for(lambda: ledger(s, "under_way") == 0, "an end of what is under way", patience(20))
+        equal(login(s, proxy="198.51.201.1"), RIGHT)
+
+
+def write_state(s, name, n):
+    with open(f"{s.dir}/state/{name}", "wb", buffering=0) as f:
+        try:
+            for _i in range(n):
+                f.write(bytes(65536))
+        except OSError:
+            pass
+
+
+@test("A7: a full disk: what is counted holds, honest users get in, and it is written later", 180)
+def full(_):
+    peers.need_root("mounting a small file system")
+    with service(start=False) as s:
+        state = s.dir + "/state"
+        os.mkdir(state)
+        r = peers.run("mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", state)
+        if r.returncode:
+            raise peers.Skip("mount -t tmpfs: " + r.stderr.strip())
+        try:
+            write_state(s, "ballast", 100)
+            s.start()                           # with no room at all
+            guess(s, 5, source="127.51.0.1")
+            equal(login(s, BOB, source="127.51.0.1"), LOCKED)
+            equal(login(s, source="127.52.0.1"), RIGHT)
+            s.wait_log(event="guard", state="failing")
+            os.unlink(state + "/ballast")
+            s.wait_log(event="guard", state="recovered")
+            written(s)
+            s.kill_all()
+            s.start()
+            equal(login(s, BOB, source="127.51.0.1"), LOCKED, "after a restart")
+            equal(login(s, source="127.52.0.1"), RIGHT)
+            write_state(s, "ballast", 100)      # full again, and a restart in the middle of it
+            guess(s, 1, source="127.53.0.1")
+            s.kill_all()
+            s.start()
+            equal(login(s, BOB, source="127.51.0.1"), LOCKED, "after one with a full disk")
+            equal(login(s, source="127.52.0.1"), RIGHT)
+            equal(s.stop(), 0)
+        finally:
+            s.kill_all()
+            peers.run("umount", "-l", state)
 
 
 run()

@@ -14,7 +14,7 @@ import time
 
 from daemon import USER, patience
 from guarded import (BOB, GUARD, LOCKED, RIGHT, WRONG, asked, auth_stat, calm, connect, counted,
-                     guess, ledger, login, service, written)
+                     guess, ledger, ledger_when_up, login, service, written)
 from tap import equal, ok, run, skip, test, wait_for
 
 FAST = ('auth_guard { per_address = {"3/1m"}  per_network = {}  per_user = {}  lockout = "3s"\n'
@@ -289,14 +289,6 @@ def killed(_):
         equal({code for code, _ in got}, {RIGHT})
         ok(max(t for _, t in got) < patience(4), f"the slowest took {max(t for _, t in got)} s")
         equal(set(guesser.result()), {LOCKED})
-
-
-def ledger_when_up(s):
-    def look():
-        r = s.run_ctl("stats", "--json")
-        return r.returncode == 0 and '"guard":' in r.stdout
-    wait_for(look, "the ledger to answer", patience(20))
-    return ledger(s, "asked")
 
 
 @test("A7: a ledger that does not answer is 454 in time, no backend, no lock-out")

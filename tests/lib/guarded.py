@@ -21,11 +21,11 @@ WRONG = (535, "5.7.8")
 
 
 @contextlib.contextmanager
-def service(guard=GUARD, **options):
+def service(guard=GUARD, blocks=None, **options):
     port = free_port()
-    blocks = {"auth_guard": guard, "proxied": PROXIED.replace("@PROXIED@", str(port)), "ou": RULED,
-              "limit": 'limit "normal" { max_errors = 1000  max_auth_failures = 100 }'}
-    with Service(blocks=blocks, **options) as s:
+    ours = {"auth_guard": guard, "proxied": PROXIED.replace("@PROXIED@", str(port)), "ou": RULED,
+            "limit": 'limit "normal" { max_errors = 1000  max_auth_failures = 100 }'}
+    with Service(blocks={**ours, **(blocks or {})}, **options) as s:
         s.proxied = port
         yield s
 
@@ -91,3 +91,12 @@ def ledger(s, key):
 
 def written(s):
     wait_for(lambda: not ledger(s, "unwritten"), "the counts to be written", patience(20))
+
+
+def ledger_when_up(s):
+    """Waits for a ledger that was killed; how many questions the new one had."""
+    def look():
+        r = s.run_ctl("stats", "--json")
+        return r.returncode == 0 and '"guard":' in r.stdout
+    wait_for(look, "the ledger to answer", patience(20))
+    return ledger(s, "asked")

@@ -9,11 +9,13 @@ import urllib.parse
 
 
 class Web:
-    """mode: answer | hang | trickle | reset | garbage | echo; may be changed at any time."""
+    """mode: answer | hold (until let_go()) | hang | trickle | reset | garbage | echo; may be
+    changed at any time."""
 
     def __init__(self, users, mode="answer"):
         self.users, self.mode, self.asked, self.open = dict(users), mode, 0, True
         self.lock = threading.Lock()
+        self.go = threading.Event()
         self.connections = set()
         self.s = socket.create_server(("127.0.0.1", 0), backlog=200)
         self.port = self.s.getsockname()[1]
@@ -76,6 +78,8 @@ class Web:
         if mode == "hang":
             c.recv(1)                   # until it is given up
             return False
+        if mode == "hold":
+            self.go.wait(60)
         form = dict(urllib.parse.parse_qsl(body.decode()))
         good = self.users.get(form.get("u")) == form.get("p")
         text = f"NO {form}" if mode == "echo" else "OK" if good else "NO"
@@ -88,6 +92,11 @@ class Web:
         else:
             c.sendall(answer)
         return True
+
+    def let_go(self):
+        """Answers what is held, and what comes."""
+        self.mode = "answer"
+        self.go.set()
 
     def drop(self):
         """Ends all connections."""

@@ -80,6 +80,17 @@ want_note(enum guard_outcome outcome)
 	return m;
 }
 
+static struct ipc_guard_unasked
+want_unasked(void)
+{
+	struct ipc_in in = next_message();
+	struct ipc_guard_unasked m;
+
+	assert_int_equal(in.type, IPC_GUARD_UNASKED);
+	assert_int_equal(ipc_decode_guard_unasked(&in, &m), 0);
+	return m;
+}
+
 static int
 answer(uint64_t call, unsigned verdict, unsigned kind, uint32_t delay_ms)
 {
@@ -230,8 +241,22 @@ test_restart(void **state)
 	assert_int_equal(next_message().type, IPC_NONE);
 	assert_int_equal(answer(call, GUARD_GO, 0, 0), 0);
 	assert_int_equal(told.times, 1);
+	/* what was let go by a ledger that died is told to the next one, and what came of it */
+	ledger_down();
+	ledger_up();
+	struct ipc_guard_unasked again = want_unasked();
+	assert_true(again.call == call);
+	assert_true(span_eq(again.user, "bob@example.com"));
+	(void)want_ask(); /* the question that is still open */
+	assert_int_equal(next_message().type, IPC_NONE);
+	assert_int_equal(answer(call, GUARD_GO, 0, 0), 0); /* nobody asked */
+	assert_int_equal(told.times, 1);
 	auth_guard_note(&late, GUARD_SUCCESS, "bob@example.com");
 	(void)want_note(GUARD_SUCCESS);
+	ledger_down();
+	ledger_up();
+	(void)want_ask();
+	assert_int_equal(next_message().type, IPC_NONE);
 	auth_guard_clear(&g[2]);
 	(void)want_note(GUARD_NONE);
 	assert_int_equal(auth_guard_stats()->waiting, 0);
@@ -338,17 +363,6 @@ calm(unsigned on, uint64_t seen)
 	return rc;
 }
 
-static struct ipc_guard_unasked
-want_unasked(void)
-{
-	struct ipc_in in = next_message();
-	struct ipc_guard_unasked m;
-
-	assert_int_equal(in.type, IPC_GUARD_UNASKED);
-	assert_int_equal(ipc_decode_guard_unasked(&in, &m), 0);
-	return m;
-}
-
 static void
 clear_all(struct auth_guard *g, size_t n)
 {
@@ -434,7 +448,7 @@ test_calm_ends(void **state)
 	assert_int_equal(awake.told, 1);
 	ask(&g[1], "cat@example.com", "secret");
 	(void)want_ask();
-	/* another ledger knows nothing; what went unasked is counted there */
+	/* another ledger knows nothing: it is told what is under way, asked or not */
 	assert_int_equal(calm(1, 1), 0);
 	assert_int_equal(net_addr_parse_ip(span_of("198.51.100.1"), &client), 0);
 	ask(&g[2], "dan@example.com", "secret");
@@ -443,6 +457,8 @@ test_calm_ends(void **state)
 	ask(&g[3], "eve@example.com", "secret");
 	assert_int_equal(told.times, 0);
 	ledger_up();
+	assert_true(span_eq(want_unasked().user, "bob@example.com"));
+	assert_true(span_eq(want_unasked().user, "dan@example.com"));
 	assert_int_equal(want_ask().call, g[1].call);
 	assert_int_equal(want_ask().call, g[3].call);
 	auth_guard_note(&g[2], GUARD_FAILURE, "dan@example.com");

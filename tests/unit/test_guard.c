@@ -5,6 +5,8 @@
  */
 #include "guard_test.h"
 
+#include "ledger/guard_internal.h"
+
 static void
 test_address(void **state)
 {
@@ -318,6 +320,91 @@ test_hanging(void **state)
 	assert_verdict("192.0.2.2", "b@x", GUARD_GO);
 }
 
+/* One user at a backend that takes its time: as many guesses as are allowed, from anywhere. */
+static void
+test_slow(void **state)
+{
+	struct guard_query q[120];
+	struct guard_answer a;
+	struct guard *before;
+	char ip[64];
+	unsigned go = 0, i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(q); i++, now += 50) {
+		(void)str_printf(ip, sizeof(ip), "198.51.%u.1", i);
+		q[i] = query(ip, "ann@x", 0);
+		guard_ask(g, now, &q[i], &a);
+		go += a.verdict == GUARD_GO;
+	}
+	assert_int_equal(go, 10);
+	now -= HOUR; /* the clock is set back meanwhile */
+	for (i = 10; i < ARRAY_LEN(q); i++) {
+		guard_ask(g, now, &q[i], &a);
+		assert_int_equal(a.verdict, GUARD_BUSY);
+	}
+	/* the counting begins anew meanwhile, and is told what is under way */
+	before = g;
+	g = guard_new(&options, secret);
+	for (i = 0; i < 10; i++) {
+		struct guard_query old = q[i];
+
+		guard_note(before, now, &old, GUARD_NONE, span_of(""));
+		guard_under_way(g, now, now - 3000, &q[i]);
+	}
+	guard_free(before);
+	for (i = 10; i < ARRAY_LEN(q); i++) {
+		guard_ask(g, now, &q[i], &a);
+		assert_int_equal(a.verdict, GUARD_BUSY);
+	}
+	for (i = 0; i < 10; i++)
+		guard_note(g, now, &q[i], GUARD_FAILURE, span_of("ann@x"));
+	guard_ask(g, now, &q[10], &a);
+	assert_int_equal(a.verdict, GUARD_LOCKED);
+	assert_int_equal(a.kind, GUARD_USER);
+}
+
+/* An address's guesses of before a clock was set back are still under way. */
+static void
+test_clock_under_way(void **state)
+{
+	struct guard_query q[6];
+	struct guard_answer a;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(q); i++) {
+		q[i] = query("192.0.2.1", "", 0);
+		guard_ask(g, now, &q[i], &a);
+		assert_int_equal(a.verdict, i < 5 ? GUARD_GO : GUARD_BUSY);
+		if (i == 4)
+			now -= DAY;
+	}
+	for (unsigned i = 0; i < 5; i++)
+		guard_note(g, now, &q[i], GUARD_NONE, span_of(""));
+	assert_verdict("192.0.2.1", "", GUARD_GO);
+}
+
+/* More that a hostile auth calls under way than there may be: bounded. */
+static void
+test_resume_bound(void **state)
+{
+	struct guard_query q[2 * GUARD_PENDING_MAX];
+	const struct guard_row *r;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(q); i++) {
+		q[i] = query("192.0.2.1", "ann@x", 0);
+		guard_under_way(g, now, now, &q[i]);
+	}
+	r = guard_row_find(g, &q[0].key[GUARD_USER]);
+	assert_non_null(r);
+	assert_int_equal(r->n_pending, GUARD_PENDING_MAX);
+	for (unsigned i = 0; i < ARRAY_LEN(q); i++)
+		guard_note(g, now, &q[i], GUARD_NONE, span_of(""));
+	assert_int_equal(guard_stats(g)->rows[GUARD_USER], 0);
+	assert_verdict("192.0.2.1", "ann@x", GUARD_GO);
+}
+
 /* A service with one password and many connections waits for nobody. */
 static void
 test_same_password(void **state)
@@ -439,6 +526,9 @@ main(void)
 	    T(test_rules),
 	    T(test_under_way),
 	    T(test_hanging),
+	    T(test_slow),
+	    T(test_clock_under_way),
+	    T(test_resume_bound),
 	    T(test_same_password),
 	    T(test_clock),
 	    T(test_bounds),

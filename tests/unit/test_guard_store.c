@@ -170,6 +170,66 @@ test_store_damaged(void **state)
 	}
 	(void)str_printf(other, sizeof(other), "%s.damaged", path);
 	assert_int_equal(unlink(other), 0);
+}
+
+/* A file that can be opened, and is rubbish further on: what was read of it is not lost. */
+static void
+test_store_rotten(void **state)
+{
+	char path[100], other[120], user[32];
+	uint8_t page[4096];
+	struct guard_store *s = open_store(false);
+	struct stat st;
+	size_t n;
+	FILE *f;
+
+	(void)state;
+	guard_free(g);
+	g = guard_new(&options, guard_store_secret(s));
+	for (unsigned i = 0; i < 500; i++) {
+		(void)str_printf(user, sizeof(user), "user%u@x", i);
+		(void)try("203.0.113.7", user, 3, GUARD_SUCCESS);
+	}
+	assert_int_equal(guard_store_flush(s, g), 0);
+	restart(&s); /* all is in the file itself now */
+	assert_int_equal(guard_stats(g)->rows[GUARD_HOME], 500);
+	guard_store_close(s);
+	(void)str_printf(path, sizeof(path), "%s/%s", dir, GUARD_STORE_FILE);
+	f = fopen(path, "r+");
+	assert_non_null(f);
+	assert_int_equal(stat(path, &st), 0);
+	memset(page, 0xa5, sizeof(page));
+	(void)fseek(f, 5L * 4096, SEEK_SET); /* behind the roots of the tables */
+	for (n = 5; n < (size_t)st.st_size / 4096; n += 2) {
+		assert_int_equal(fwrite(page, sizeof(page), 1, f), 1);
+		(void)fseek(f, 4096, SEEK_CUR);
+	}
+	assert_true(n > 10);
+	fclose(f);
+
+	s = open_store(false);
+	fail_times("192.0.2.77", "a@x", 5);
+	guard_free(g);
+	g = guard_new(&options, guard_store_secret(s));
+	fail_times("192.0.2.77", "a@x", 5);
+	assert_int_equal(guard_store_load(s, g, now), -1);
+	assert_true(guard_store_is_damaged(s));
+	n = guard_stats(g)->rows[GUARD_HOME];
+	assert_in_range(n, 0, 499);
+	/* no room for a new one: nothing of what is in memory is taken for written */
+	(void)str_printf(other, sizeof(other), "%s.damaged", path);
+	assert_int_equal(mkdir(other, 0700), 0);
+	assert_int_equal(guard_store_renew(s, g), -1);
+	assert_int_equal(guard_store_flush(s, g), -1);
+	assert_int_equal(rmdir(other), 0);
+	assert_int_equal(guard_store_renew(s, g), 0);
+	assert_false(guard_is_dirty(g));
+	assert_int_equal(unlink(other), 0);
+	restart(&s);
+	assert_verdict("192.0.2.77", "b@x", GUARD_LOCKED);
+	assert_int_equal(guard_stats(g)->rows[GUARD_HOME], n);
+	guard_store_close(s);
+	assert_int_equal(unlink(path), 0);
 	(void)rmdir(dir);
 }
 
@@ -181,6 +241,7 @@ main(void)
 	    T(test_store_hostile),
 	    T(test_store_full),
 	    T(test_store_damaged),
+	    T(test_store_rotten),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -136,7 +136,10 @@ test_reload(void **state)
 static void
 test_restart(void **state)
 {
-	uint64_t call[2];
+	struct ipc_guard_unasked m = {
+	    .client = ip("192.0.2.1"), .user = span_of("ann@x"), .guess = 1, .age_ms = 500};
+	struct buf b = BUF_INIT;
+	uint64_t call[2], waits;
 
 	(void)state;
 	fail_times("192.0.2.1", "ann@x", 3);
@@ -149,10 +152,23 @@ test_restart(void **state)
 	start();
 	assert_int_equal(stat("addresses"), 1);
 	assert_int_equal(stat("under_way"), 0);
+	for (int i = 0; i < 2; i++, m.guess++) {
+		m.call = call[i];
+		buf_reset(&b);
+		ipc_encode_guard_unasked(&b, &m);
+		send_frame(&auths[0], IPC_GUARD_UNASKED, &b);
+	}
+	buf_clear(&b);
+	turn_until(stat("under_way") == 2);
+	waits = ask(&auths[1], "192.0.2.1", "bob@x");
+	turn_until(stat("waiting") == 1); /* three wrong, two under way */
 	note(&auths[0], call[0], "192.0.2.1", "ann@x", GUARD_FAILURE);
 	note(&auths[0], call[1], "192.0.2.1", "ann@x", GUARD_FAILURE);
-	(void)try(&auths[0], "192.0.2.1", "bob@x", GUARD_LOCKED, GUARD_NONE);
+	(void)want_res(&auths[1], waits, GUARD_LOCKED);
 	(void)try(&auths[0], "192.0.2.2", "bob@x", GUARD_GO, GUARD_NONE);
+	/* and nothing was said to the others */
+	struct ipc_guard_res other;
+	assert_false(next_res(&auths[0], &other));
 }
 
 /* What a request of submitctl is answered with; freed by the caller. */
