@@ -308,10 +308,14 @@ on_tick(void *arg)
 static int
 auth_prepare(const struct conf *c, char *err, size_t errsize)
 {
+	uint8_t guess_key[32];
+
 	if (auth_report_init(c, err, errsize) == -1)
 		return -1;
-	auth_guard_init();
 	auth_scram_init(c->server->state);
+	auth_scram_derive("guesses", guess_key);
+	auth_guard_init(guess_key);
+	explicit_bzero(guess_key, sizeof(guess_key));
 	if (auth_sasl_open(c->server->hostname, err, errsize) == -1)
 		return -1;
 	if (auth_test_open(c, err, errsize) == -1)

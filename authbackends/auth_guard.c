@@ -3,7 +3,7 @@
  * Asks the ledger before a password is checked, and tells it what came of it (A7).
  * Process auth, in the loop. A ledger that is restarted is asked again and gets what
  * it was not told; without an answer in time nobody is let through and nobody counted.
- * A password never leaves here: a hash under a key of this process tells repeats.
+ * A password never leaves here: a hash under a key of auth's own tells repeats.
  */
 #include "authbackends/auth_guard.h"
 
@@ -33,9 +33,9 @@ static uint64_t last_call;
 static uint8_t key[32];
 
 void
-auth_guard_init(void)
+auth_guard_init(const uint8_t guess_key[32])
 {
-	random_bytes(key, sizeof(key));
+	memcpy(key, guess_key, sizeof(key));
 }
 
 static uint64_t

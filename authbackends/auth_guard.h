@@ -51,8 +51,8 @@ struct auth_guard {
 /* Longest wait for the ledger: a restart of it fits in. */
 #define AUTH_GUARD_WAIT_MS 6000
 
-/* Once, before the first question: makes the key of guesses. */
-void auth_guard_init(void);
+/* Once, before the first question. key: of guesses; the same for those who come after us. */
+void auth_guard_init(const uint8_t key[32]);
 /*
  * user: the canonical name; "" where a token names nobody yet. password: tells guesses apart, it
  * does not leave the process; NULL where there is none to compare (each attempt counts then). fn is

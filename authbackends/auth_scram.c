@@ -186,6 +186,12 @@ keyed(const char *purpose, const char *name, uint8_t out[32])
 }
 
 void
+auth_scram_derive(const char *purpose, uint8_t out[32])
+{
+	keyed(purpose, "", out);
+}
+
+void
 auth_scram_fake(const char *login, const char *like, char out[SCRAM_TEXT])
 {
 	struct scram_keys k;

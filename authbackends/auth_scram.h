@@ -32,6 +32,8 @@ void auth_scram_count(const struct auth_run *, bool proven);
  * kept, one for this process is made.
  */
 void auth_scram_init(const char *state);
+/* Another key out of that one, for another purpose. */
+void auth_scram_derive(const char *purpose, uint8_t out[32]);
 /*
  * Keys that no password fits, the same ones for the same name, with the cost and the
  * length of salt that `like` has.

@@ -122,6 +122,21 @@ def pace(_):
         ok("warning: auth_guard: fail_delay = 0" in r.stdout + r.stderr, r.stdout + r.stderr)
 
 
+@test("A7: a device with an old password is the same one after a reload")
+def stale(_):
+    with service() as s:
+        for i in range(4):
+            equal(login(s, password="the-old-one", source="127.70.0.1"), WRONG)
+            if i == 1:
+                s.reload()
+            elif i == 2:
+                written(s)
+                pid = s.roles()["auth"][0]
+                os.kill(pid, signal.SIGKILL)
+                wait_for(lambda: s.roles().get("auth", [pid])[0] != pid, "a new auth", patience(20))
+        equal(counted(s, "address")[0]["failures"], 1)
+
+
 SLOW = {"backend": 'backend "web" { type = http  method = POST  url = "http://127.0.0.1:@WEB@/"\n'
                    '  body = "u=%u&p=%p"  timeout = "50s"  concurrency = 60 }',
         "auth_flow": 'auth_flow "people" { chain = {"web"}  deadline = "50s" }'}

@@ -485,7 +485,7 @@ set_up(void **state)
 			   "auth_guard { exempt = {\"10.0.0.0/8\"} }");
 	assert_int_equal(ev_init(), 0);
 	ipc_init(ROLE_AUTH, &ops);
-	auth_guard_init();
+	auth_guard_init((const uint8_t[32]){1, 2, 3});
 	assert_int_equal(net_addr_parse_ip(span_of("192.0.2.1"), &client), 0);
 	ledger_up();
 	return 0;
