@@ -81,6 +81,24 @@ derive_patterns(struct conf_builder *b, enum pattern_subject subject, const char
 	return p->list;
 }
 
+/* A pattern without @ is one of domains: "test*" matches no name, however it looks. */
+static void
+warn_of_words(
+    struct conf_builder *b, const char *label, const char *option, const struct conf_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const char *text = l->v[i] + (l->v[i][0] == '!');
+		char shown[CONF_SHOWN];
+
+		if (text[0] != '\0' && text[0] != '/' && strcmp(text, "*") != 0 &&
+		    strpbrk(text, "@.") == NULL)
+			conf_warn(b, l->where,
+			    "%s: %s: \"%s\" has no @, so it stands for domains; names are written "
+			    "like \"test*@*\"",
+			    label, option, conf_shown(span_of(text), shown));
+	}
+}
+
 static void
 derive_binds(struct conf_builder *b, struct conf_listener *l)
 {
@@ -141,6 +159,9 @@ derive_listener(struct conf_builder *b, struct conf_listener *l)
 	    &l->auth_ip_filter, derive_is_inherited(b, l, CONF_OPT_listener_auth_ip_filter));
 	l->auth_user_patterns = derive_patterns(b, PATTERN_OF_NAMES, label, "auth_user_filter",
 	    &l->auth_user_filter, derive_is_inherited(b, l, CONF_OPT_listener_auth_user_filter));
+	if (l->default_domain != NULL &&
+	    !derive_is_inherited(b, l, CONF_OPT_listener_auth_user_filter))
+		warn_of_words(b, label, "auth_user_filter", &l->auth_user_filter);
 	derive_nets(b, label, "clients", &l->clients,
 	    derive_is_inherited(b, l, CONF_OPT_listener_clients), &l->client_nets,
 	    &l->n_client_nets);
@@ -337,6 +358,7 @@ conf_derive(struct conf_builder *b)
 		    b, label, "clients", &u->clients, false, &u->client_nets, &u->n_client_nets);
 		u->sender_patterns =
 		    derive_patterns(b, PATTERN_OF_NAMES, label, "senders", &u->senders, false);
+		warn_of_words(b, label, "senders", &u->senders);
 	}
 	for (i = 0; i < c->n_ou; i++) {
 		struct conf_ou *x = &c->ou_blocks[i];
@@ -344,6 +366,7 @@ conf_derive(struct conf_builder *b)
 		conf_label(CONF_BLOCK_ou, x->title, NULL, label);
 		x->auth_user_patterns = derive_patterns(
 		    b, PATTERN_OF_NAMES, label, "auth_user_filter", &x->auth_user_filter, false);
+		warn_of_words(b, label, "auth_user_filter", &x->auth_user_filter);
 	}
 	derive_nets(b, "auth_guard", "exempt", &c->auth_guard->exempt, false,
 	    &c->auth_guard->exempt_nets, &c->auth_guard->n_exempt_nets);

@@ -260,6 +260,7 @@ static const struct conf_case others[] = {
 	    "4 warning: no domain block",
 	    "5 error: auth_user_filter: \"!\" is not a usable pattern: a ! with nothing behind it; "
 	    "right are an address",
+	    "5 warning: ou \"c\": auth_user_filter: \"x\" has no @, so it stands for domains",
 	    "5 warning: auth_user_filter is not used"}},
     {"filters of listeners S3 S4 S5",
 	BASE "listener \"a\" { bind = \"0.0.0.0:1\"\nauth_ip_mode = allow\nauth_user_mode = deny\n"
