@@ -181,7 +181,8 @@ def untrusted(s):
         "ldaps": 'ldap "x" { uri = {"ldaps://localhost:%d"}  base = "dc=x"\n'
                  '  filter = "(uid=%%s)"  %s }\nbackend "x" { type = ldap  profile = "x" }',
         "ldap": 'ldap "x" { uri = {"ldap://localhost:%d"}  base = "dc=x"\n'
-                '  filter = "(uid=%%s)"  %s  starttls = true }\nbackend "x" { type = ldap  profile = "x" }',
+                '  filter = "(uid=%%s)"  %s  starttls = true }\n'
+                'backend "x" { type = ldap  profile = "x" }',
         "smtp": 'backend "x" { type = smtp  transport = "x" }\n'
                 'transport "x" { method = static  hosts = {"localhost:%d"}  %s }'}
     talks = {"https": [], "ldaps": [], "ldap": [b"", LDAP_RESULT], "smtp": SMTP}
