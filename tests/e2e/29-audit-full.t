@@ -230,7 +230,8 @@ def sync_fails_killed(_):
         os.unlink(s.no_sync)
         wait_for(lambda: rows(s) == 0, "the ledger's word that it has them", patience(40))
         count = accepted(s, ["small/audit.log"])
-        equal([count[m] for m in first + doubtful], [1] * 3 + [2] * 3)
+        equal([count[m] for m in first], [1] * 3)
+        ok(min(count[m] for m in doubtful) >= 2, "again, and once more if a sync failed once more")
         verify(s, "--checkpoints", s.log_path)
 
 
