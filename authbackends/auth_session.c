@@ -117,6 +117,10 @@ session_on_delay(void *arg)
 		ev_timer_set(&s->timer, wait, session_on_delay, s);
 		return;
 	}
+	/*
+	 * RFC 7628, 3.2.3: a token's no comes as a challenge. It is counted and recorded by now:
+	 * whether the client answers, cancels or goes away changes nothing (A7).
+	 */
 	if (s->code == 535 && s->sasl != NULL && auth_sasl_refusal(s->sasl).n > 0) {
 		s->told = true;
 		session_challenge(s, auth_sasl_refusal(s->sasl));

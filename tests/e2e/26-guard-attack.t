@@ -191,6 +191,33 @@ def auth_dies(_):
         equal(login(s, proxy="198.51.201.1"), RIGHT)
 
 
+@test("A7: a file that is rubbish in the middle is written anew from what could be read", 120)
+def rotten(_):
+    with service() as s:
+        for i in range(150):
+            equal(login(s, proxy=f"198.51.{i}.1"), RIGHT)
+        equal(s.stop(), 0)
+        with open(f"{s.dir}/state/ledger.db", "r+b") as f:
+            size = os.fstat(f.fileno()).st_size
+            ok(size > 10 * 4096, f"{size} octets")
+            for page in range(5, size // 4096, 2):      # behind the roots of the tables
+                f.seek(page * 4096)
+                f.write(b"\xa5" * 4096)
+        s.start()
+        s.wait_log(event="guard", state="damaged")
+        ok(os.path.exists(f"{s.dir}/state/ledger.db.damaged"), "it is kept")
+        guess(s, 5, source="127.51.0.1")
+        known = len(s.ctl_rows("account", "list", "--known", "--limit", "100000"))
+        written(s)
+        before = len(s.events(event="guard", state="damaged"))
+        s.kill_all()
+        s.start()
+        equal(login(s, BOB, source="127.51.0.1"), LOCKED)
+        equal(len(s.ctl_rows("account", "list", "--known", "--limit", "100000")), known)
+        equal(len(s.events(event="guard", state="damaged")), before, "once")
+        equal(s.events(event="guard", state="failing"), [])
+
+
 def write_state(s, name, n):
     with open(f"{s.dir}/state/{name}", "wb", buffering=0) as f:
         try:
