@@ -24,7 +24,7 @@ static uint64_t failures; /* that this ledger was told */
 static uint64_t needed;   /* of them without marks: no calm before the table shows them */
 static uint64_t seen;     /* as many the table shows */
 static uint32_t rooms[GUARD_PAIR];
-static uint8_t secret[GUARD_SECRET];
+static struct mac *names; /* under the ledger's secret */
 static uint64_t seed;
 static bool has_table;
 static int64_t until_ms; /* calm until then; 0: not */
@@ -42,7 +42,7 @@ auth_calm_count(struct auth_calm_attempt *a, const struct net_addr *client, cons
 
 	if (!has_table || a->counted)
 		return;
-	guard_keys_make(secret, client, span_of(user), keys);
+	guard_keys_make(names, client, span_of(user), keys);
 	for (unsigned k = 0; k < GUARD_KIND__MAX; k++)
 		a->cell[k] = guard_cell(seed, &keys[k]);
 	a->named = user[0] != '\0';
@@ -118,7 +118,8 @@ auth_calm_forget(void)
 	memset(under_way, 0, sizeof(under_way));
 	memset(&fresh, 0, sizeof(fresh));
 	memset(&older, 0, sizeof(older));
-	explicit_bzero(secret, sizeof(secret));
+	mac_free(names);
+	names = NULL;
 	failures = needed = seen = 0;
 	until_ms = 0;
 	has_table = false;
@@ -152,7 +153,8 @@ auth_calm_take(const struct ipc_guard_calm *m, int64_t now_ms, bool *first)
 		    (has_table && m->seed != seed))
 			return -1;
 		memcpy(told, m->cells.p, sizeof(told));
-		memcpy(secret, m->key.p, sizeof(secret));
+		if (names == NULL)
+			names = mac_new((const uint8_t *)m->key.p, m->key.n);
 		seed = m->seed;
 		*first = !has_table;
 		has_table = true;

@@ -9,10 +9,9 @@
 
 #include "base/enc.h"
 #include "base/log.h"
+#include "base/mac.h"
 #include "base/str.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,29 +29,30 @@ static TAILQ_HEAD(, kept) kept = TAILQ_HEAD_INITIALIZER(kept);
 static struct ipc_peer *calm_ledger; /* whose word counts: the last that came */
 static struct auth_guard_stats stats;
 static uint64_t last_call;
-static uint8_t key[32];
+static struct mac *guesses; /* under a key of this process */
 
 void
 auth_guard_init(const uint8_t guess_key[32])
 {
-	memcpy(key, guess_key, sizeof(key));
+	guesses = mac_new(guess_key, MAC_SIZE);
 }
 
 static uint64_t
 guess_of(const char *user, const struct span *password)
 {
-	unsigned char mac[EVP_MAX_MD_SIZE];
+	uint8_t mac[MAC_SIZE];
 	struct buf b = BUF_INIT;
 	uint64_t guess;
-	unsigned len = 0;
 
-	random_bytes(&guess, sizeof(guess)); /* what cannot be compared is never a repeat */
-	if (password == NULL)
+	if (password == NULL) { /* what cannot be compared is never a repeat */
+		random_bytes(&guess, sizeof(guess));
 		return guess;
+	}
+	b.wipes = true;
 	buf_add(&b, user, strlen(user) + 1);
 	buf_add_span(&b, *password);
-	if (HMAC(EVP_sha256(), key, sizeof(key), buf_data(&b), buf_len(&b), mac, &len) != NULL)
-		memcpy(&guess, mac, sizeof(guess));
+	mac_of(guesses, buf_span(&b), mac);
+	memcpy(&guess, mac, sizeof(guess));
 	buf_wipe(&b);
 	return guess;
 }

@@ -4,20 +4,13 @@
  */
 #include "ipc/guard_key.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <string.h>
 
 static void
-user_hash(const uint8_t secret[GUARD_SECRET], struct span user, uint8_t out[16])
+key_set_user(struct guard_key *k, enum guard_kind kind, const uint8_t hash[MAC_SIZE])
 {
-	unsigned char mac[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
-
-	if (HMAC(EVP_sha256(), secret, GUARD_SECRET,
-		(const unsigned char *)(user.n == 0 ? "" : user.p), user.n, mac, &len) == NULL)
-		memset(mac, 0, sizeof(mac));
-	memcpy(out, mac, 16);
+	k->kind = (uint8_t)kind;
+	memcpy(k->user, hash, sizeof(k->user));
 }
 
 static void
@@ -29,20 +22,21 @@ key_set_ip(struct guard_key *k, enum guard_kind kind, const struct net_addr *a)
 }
 
 void
-guard_keys_make(const uint8_t secret[GUARD_SECRET], const struct net_addr *client, struct span user,
+guard_keys_make(struct mac *names, const struct net_addr *client, struct span user,
     struct guard_key keys[GUARD_KIND__MAX])
 {
 	struct net_addr net = net_addr_network(client);
+	uint8_t hash[MAC_SIZE];
 
 	memset(keys, 0, GUARD_KIND__MAX * sizeof(*keys));
+	mac_of(names, user, hash);
 	key_set_ip(&keys[GUARD_ADDRESS], GUARD_ADDRESS, client);
 	key_set_ip(&keys[GUARD_NETWORK], GUARD_NETWORK, &net);
-	keys[GUARD_USER].kind = GUARD_USER;
-	user_hash(secret, user, keys[GUARD_USER].user);
+	key_set_user(&keys[GUARD_USER], GUARD_USER, hash);
 	key_set_ip(&keys[GUARD_PAIR], GUARD_PAIR, &net);
-	memcpy(keys[GUARD_PAIR].user, keys[GUARD_USER].user, sizeof(keys[GUARD_PAIR].user));
+	key_set_user(&keys[GUARD_PAIR], GUARD_PAIR, hash);
 	key_set_ip(&keys[GUARD_HOME], GUARD_HOME, client);
-	memcpy(keys[GUARD_HOME].user, keys[GUARD_USER].user, sizeof(keys[GUARD_HOME].user));
+	key_set_user(&keys[GUARD_HOME], GUARD_HOME, hash);
 }
 
 uint64_t

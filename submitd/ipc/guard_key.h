@@ -2,6 +2,7 @@
 #ifndef SUBMITD_IPC_GUARD_KEY_H
 #define SUBMITD_IPC_GUARD_KEY_H
 
+#include "base/mac.h"
 #include "base/net.h"
 
 #include <stddef.h>
@@ -29,9 +30,9 @@ struct guard_key {
 
 #define GUARD_SECRET 32u
 
-/* user: the canonical name; "" is a name too. */
-void guard_keys_make(const uint8_t secret[GUARD_SECRET], const struct net_addr *client,
-    struct span user, struct guard_key keys[GUARD_KIND__MAX]);
+/* names: under the ledger's secret; user: the canonical name, "" is one too. */
+void guard_keys_make(struct mac *names, const struct net_addr *client, struct span user,
+    struct guard_key keys[GUARD_KIND__MAX]);
 /* A number out of a number and some octets; for tables, not for secrets. */
 uint64_t guard_mix(uint64_t, const void *p, size_t n);
 

@@ -204,7 +204,7 @@ guard_query_make(struct guard *g, struct guard_query *q, const struct net_addr *
 	memset(q, 0, sizeof(*q));
 	q->guess = guess;
 	q->named = user.n != 0;
-	guard_keys_make(g->secret, client, user, q->key);
+	guard_keys_make(g->names, client, user, q->key);
 }
 
 static bool

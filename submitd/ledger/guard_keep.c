@@ -48,6 +48,7 @@ guard_new(const struct guard_options *o, const uint8_t secret[32])
 	g->options = *o;
 	set_shortest(g);
 	memcpy(g->secret, secret, sizeof(g->secret));
+	g->names = mac_new(secret, sizeof(g->secret));
 	random_bytes(&g->seed, sizeof(g->seed));
 	for (unsigned i = 0; i < GUARD_KIND__MAX; i++)
 		TAILQ_INIT(&g->age[i]);
@@ -72,6 +73,7 @@ guard_free(struct guard *g)
 	free(g->dead);
 	free(g->seen);
 	free(g->debts);
+	mac_free(g->names);
 	explicit_bzero(g->secret, sizeof(g->secret));
 	free(g);
 }
