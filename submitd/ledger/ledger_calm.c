@@ -30,7 +30,7 @@ static LIST_HEAD(, calm_peer) peers = LIST_HEAD_INITIALIZER(peers);
 static size_t n_peers, n_owing;
 static uint64_t seed;
 static uint8_t cells[GUARD_CELLS], rooms[GUARD_PAIR];
-static int64_t owed_until_ms; /* what is older counts as under way no more */
+static int64_t owed_until_ms; /* who has not told by then hangs, and lets nobody go */
 static unsigned ticks_left;   /* until the table is made again */
 
 static struct calm_peer *
@@ -54,7 +54,7 @@ wake(struct calm_peer *c)
 	c->calm = false;
 	c->owes = true;
 	n_owing++;
-	owed_until_ms = ev_now_ms() + GUARD_PENDING_MS;
+	owed_until_ms = ev_now_ms() + GUARD_CALM_MS;
 	(void)ipc_send_guard_calm(c->peer, -1, &m);
 }
 

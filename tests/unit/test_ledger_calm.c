@@ -162,7 +162,7 @@ test_two(void **state)
 	assert_int_equal(last.seen, 0);
 }
 
-/* An auth that says nothing any more holds up the other for a second only. */
+/* An auth that says nothing any more holds up the other for three seconds only. */
 static void
 test_dumb(void **state)
 {
