@@ -92,6 +92,11 @@ ask(struct question *q, enum ldap_use use, const char *bind_name, const struct l
 	if (!ldap_profile_run(q->l->profile, use, &q->ask, work, q, &none)) {
 		ldap_judge_service(
 		    none.code < 0 ? "no connection" : "bind_dn cannot log in", &none, &j);
+		/* what libldap has no word for; of StartTLS it holds the server's own words */
+		if (none.code < 0 && q->ask.why[0] != '\0')
+			(void)str_printf(j.reason, sizeof(j.reason), "no connection: %.100s",
+			    strncmp(q->ask.why, "StartTLS", 8) == 0 ? "StartTLS was refused"
+								    : q->ask.why);
 		j.misconfigured = false; /* was told where it was found */
 		return settle(q, &j);
 	}

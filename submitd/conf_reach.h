@@ -10,7 +10,7 @@
  * is said to them. Ignores SIGPIPE. At most CONF_REACH_EACH_MS for a server and CONF_REACH_ALL_MS
  * in all; those that there is no time for are counted in a warning.
  */
-#define CONF_REACH_EACH_MS 2000
+#define CONF_REACH_EACH_MS 5000
 #define CONF_REACH_ALL_MS 20000
 void conf_reach(const struct conf *, struct conf_findings *);
 

@@ -320,10 +320,16 @@ files_check_backend(struct conf_findings *f, const struct conf_backend *b)
 {
 	struct buf text = BUF_INIT;
 	char label[CONF_LABEL];
+	struct stat st;
 
 	conf_label(CONF_BLOCK_backend, b->title, NULL, label);
-	if (b->path != NULL && files_read(f, CONF_WHERE(b, backend, path), label, "path", b->path,
-				   CONF_FILE_MAX, &text) == 0)
+	if (b->path != NULL && stat(b->path, &st) == -1 && errno == ENOENT)
+		conf_findings_add(f, true, CONF_WHERE(b, backend, path),
+		    "%s: path: %s does not exist; make it with install -m 640 /dev/null %s, and "
+		    "users in it with submitctl passwd",
+		    label, b->path, b->path);
+	else if (b->path != NULL && files_read(f, CONF_WHERE(b, backend, path), label, "path",
+					b->path, CONF_FILE_MAX, &text) == 0)
 		files_check_mode(f, CONF_WHERE(b, backend, path), label, "path", b->path);
 	buf_wipe(&text);
 	files_check_ca(f, CONF_WHERE(b, backend, ca_file), label, "ca_file", b->ca_file);

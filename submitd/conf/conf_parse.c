@@ -295,7 +295,11 @@ parse_file(struct parse *p, cfg_opt_t *options)
 		p->broken = true;
 		if (x->parent == SIZE_MAX)
 			conf_findings_add(p->f, true, (struct conf_where){x->path, 0},
-			    "the configuration cannot be read: %s", why);
+			    "the configuration cannot be read: %s%s", why,
+			    x->real == NULL && errno == ENOENT
+				? "; -f names another file, and "
+				  "submitd.conf.minimal.sample is one to begin with"
+				: "");
 		else
 			conf_findings_add(p->f, true, x->included_at,
 			    "include(\"%s\") cannot be read: %s", x->path, why);

@@ -31,17 +31,42 @@ static struct ev_watch listen_watch;
 /* ---- requests ----------------------------------------------------------------------------------
  */
 
+/* What was asked for, besides the command and who asks: "login=ann listener=submission". */
+static void
+format_request(json_t *request, struct buf *out)
+{
+	const char *name;
+	json_t *v;
+
+	json_object_foreach(request, name, v)
+	{
+		char *dump =
+		    json_is_string(v) ? NULL : json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+
+		if (strcmp(name, "cmd") != 0 && strcmp(name, "user") != 0)
+			buf_addf(out, "%s%s=%s", buf_len(out) == 0 ? "" : " ", name,
+			    json_is_string(v) ? json_string_value(v)
+			    : dump == NULL    ? ""
+					      : dump);
+		free(dump);
+	}
+}
+
 static void
 audit(const struct control_client *c)
 {
+	struct buf text = BUF_INIT;
 	struct log_line l;
 	char *json = json_dumps(c->req.json, JSON_COMPACT);
 
 	log_begin(&l, LOG_LEVEL_INFO, EV_OPERATOR);
 	log_str(&l, LK_COMMAND, c->req.command->name);
 	log_str(&l, LK_USER, control_request_user(&c->req));
-	log_str(&l, LK_TEXT, json);
+	format_request(c->req.json, &text);
+	if (buf_len(&text) > 0)
+		log_str(&l, LK_TEXT, buf_cstr(&text));
 	log_end(&l);
+	buf_clear(&text);
 	if (json != NULL && proc_conf()->audit->file != NULL)
 		(void)audit_outbox_note(ev_wall_ms(), "operator", span_of(json));
 	free(json);

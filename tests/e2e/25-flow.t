@@ -140,6 +140,7 @@ def tester_traces(s):
     for key in ("started", "denied", "malformed", "temporary", "refused_by_rule"):
         equal(after[key], before[key], key)
     row = s.wait_log(event="operator", command="auth.test")
+    ok(row["text"].startswith("login=") and "cmd" not in row["text"], row["text"])
     ok("uid" in row["user"] and USER in row["text"], str(row))
     ok('secret' not in row["text"], "the log tells the length of a password")
     with open(f"{s.dir}/audit.log", encoding="utf-8") as f:

@@ -150,7 +150,8 @@ test_include_errors(void **state)
 				  "bad.conf:1: error: log: the block that begins here is not "
 				  "closed with }; the file may be cut short\n");
 	expect_file("nothing.conf",
-	    "nothing.conf: error: the configuration cannot be read: No such file or directory\n");
+	    "nothing.conf: error: the configuration cannot be read: No such file or directory; "
+	    "-f names another file, and submitd.conf.minimal.sample is one to begin with\n");
 }
 
 static void
