@@ -236,6 +236,16 @@ kinds_of(const struct guard *g, const struct guard_query *q, int64_t now)
 	return kinds;
 }
 
+/* A login made or renewed that later than since. */
+static bool
+is_known_since(
+    const struct guard *g, const struct guard_query *q, enum guard_kind kind, int64_t since)
+{
+	const struct guard_row *r = q->named ? guard_row_find(g, &q->key[kind]) : NULL;
+
+	return r != NULL && r->known_ms >= since;
+}
+
 static void
 judge_row(struct guard *g, int64_t now, struct guard_row *r, struct guard_answer *a)
 {
@@ -291,17 +301,21 @@ guard_ask(struct guard *g, int64_t now, struct guard_query *q, struct guard_answ
 void
 guard_under_way(struct guard *g, int64_t now, int64_t since, struct guard_query *q)
 {
-	q->reserved = kinds_of(g, q, now);
-	for (unsigned i = 0; i < GUARD_KIND__MAX; i++) {
-		struct guard_row *r;
+	/* which of them guard_ask() would have put it on before that login is not known any more */
+	bool any =
+	    is_known_since(g, q, GUARD_HOME, since) || is_known_since(g, q, GUARD_PAIR, since);
+	unsigned kinds = kinds_of(g, q, now);
+	struct guard_row *r;
 
-		if ((q->reserved & KIND_BIT(i)) == 0)
+	q->reserved = 0;
+	for (unsigned i = 0; i < GUARD_KIND__MAX; i++) {
+		if ((kinds & KIND_BIT(i)) == 0 && !(any && g->options.rates[i].n != 0))
 			continue;
 		r = guard_row_get(g, now, &q->key[i]);
-		if (r->n_pending < GUARD_PENDING_MAX) /* no honest auth let more of them go */
-			pending_add(r, q->guess, since);
-		else
-			q->reserved &= ~KIND_BIT(i);
+		if (r->n_pending >= GUARD_PENDING_MAX) /* no honest auth let more of them go */
+			continue;
+		pending_add(r, q->guess, since);
+		q->reserved |= KIND_BIT(i);
 	}
 	g->stats.go++;
 }

@@ -31,7 +31,8 @@ static size_t n_peers, n_owing;
 static uint64_t seed;
 static uint8_t cells[GUARD_CELLS], rooms[GUARD_PAIR];
 static int64_t owed_until_ms; /* who has not told by then hangs, and lets nobody go */
-static unsigned ticks_left;   /* until the table is made again */
+static int64_t made_ms;       /* the table, by the clock on the wall */
+static unsigned ticks_left;   /* until it is made again */
 
 static struct calm_peer *
 find(const struct ipc_peer *p)
@@ -54,14 +55,27 @@ wake(struct calm_peer *c)
 	c->calm = false;
 	c->owes = true;
 	n_owing++;
-	owed_until_ms = ev_now_ms() + GUARD_CALM_MS;
+	/* what one that is slow to read it lets go at the very last is to be old for an address */
+	owed_until_ms = ev_now_ms() + GUARD_CALM_MS + GUARD_PENDING_MS;
 	(void)ipc_send_guard_calm(c->peer, -1, &m);
+}
+
+void
+ledger_calm_again(void)
+{
+	struct calm_peer *c, *next;
+
+	ticks_left = 0;
+	for (c = LIST_FIRST(&peers); c != NULL; c = next) {
+		next = LIST_NEXT(c, link); /* who cannot be told is gone */
+		wake(c);
+	}
 }
 
 void
 ledger_calm_peer_up(struct ipc_peer *p)
 {
-	struct calm_peer *c, *next;
+	struct calm_peer *c;
 
 	if (ipc_peer_role(p) != ROLE_AUTH)
 		return;
@@ -69,12 +83,7 @@ ledger_calm_peer_up(struct ipc_peer *p)
 	c->peer = p;
 	LIST_INSERT_HEAD(&peers, c, link);
 	n_peers++;
-	ticks_left = 0;
-	if (n_peers > 1)
-		for (c = LIST_FIRST(&peers); c != NULL; c = next) {
-			next = LIST_NEXT(c, link); /* who cannot be told is gone */
-			wake(c);
-		}
+	ledger_calm_again();
 }
 
 static void
@@ -132,10 +141,11 @@ make_table(const struct guard *g, int64_t now, struct calm_peer *c)
 	static uint8_t before[GUARD_CELLS], rooms_before[GUARD_PAIR];
 	size_t rows = 0;
 
-	if (ticks_left > 0) {
+	if (ticks_left > 0 && now >= made_ms) { /* set back, the clock makes counts larger */
 		ticks_left--;
 		return false;
 	}
+	made_ms = now;
 	for (unsigned k = 0; k < GUARD_KIND__MAX; k++)
 		rows += s->rows[k];
 	ticks_left = (unsigned)(rows / ROWS_PER_TICK);

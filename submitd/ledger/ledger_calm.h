@@ -15,6 +15,8 @@ void ledger_calm_peer_up(struct ipc_peer *);
 void ledger_calm_peer_down(struct ipc_peer *);
 /* A failure that the peer noted is counted. */
 void ledger_calm_failed(struct ipc_peer *);
+/* Other limits: what was told holds no more. */
+void ledger_calm_again(void);
 /* Every second. */
 void ledger_calm_tick(const struct guard *, int64_t now);
 /* The peer told all that it has under way unasked; true: nobody owes that any more. */

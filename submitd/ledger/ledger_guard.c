@@ -378,6 +378,7 @@ ledger_guard_reload(const struct conf *c)
 	conf = c;
 	guard_options_from(&o, c->auth_guard);
 	guard_set_options(guard, &o);
+	ledger_calm_again();
 }
 
 void

@@ -250,6 +250,98 @@ attempts_from_one_place(void **state)
 	guard_free(sparing);
 }
 
+/* Asks both ledgers, the sparing one as auth would. */
+static enum guard_verdict
+begins(struct attempt *a, const char *ip, const char *user)
+{
+	struct guard_answer always, other = {.verdict = GUARD_GO};
+	enum auth_calm c;
+
+	memset(a, 0, sizeof(*a));
+	assert_int_equal(net_addr_parse_ip(span_of(ip), &a->client), 0);
+	a->user = user;
+	a->guess = ++last_guess << 20;
+	a->since = now;
+	guard_query_make(g, &a->always, &a->client, span_of(user), a->guess);
+	guard_query_make(sparing, &a->sparing, &a->client, span_of(user), a->guess);
+	guard_ask(g, now, &a->always, &always);
+	c = auth_calm_enter(&a->calm, &a->client, user, now);
+	if (c == CALM_TELL)
+		tell_all();
+	if (c == CALM_GO)
+		a->unasked = true;
+	else
+		guard_ask(sparing, now, &a->sparing, &other);
+	a->used = true;
+	assert_int_equal(other.verdict, always.verdict);
+	return other.verdict;
+}
+
+/*
+ * A login that makes the user known there, while guesses under his name are under way: told
+ * afterwards, they still hold up those whom they would have held up.
+ */
+static void
+known_meanwhile(const char *where)
+{
+	unsigned i;
+
+	n_late = 0;
+	n_failed = 0;
+	memset(flight, 0, sizeof(flight));
+	auth_calm_forget();
+	sparing = guard_new(&options, secret);
+	make_table();
+	take();
+	for (i = 0; i < 4; i++)
+		assert_int_equal(begins(&flight[i], "192.0.2.1", "ann"), GUARD_GO);
+	assert_int_equal(begins(&flight[i], where, "ann"), GUARD_GO);
+	now += 10;
+	auth_calm_leave(&flight[i].calm);
+	flight[i].used = false;
+	guard_note(g, now, &flight[i].always, GUARD_SUCCESS, span_of("ann"));
+	guard_note(sparing, now, &flight[i].sparing, GUARD_SUCCESS, span_of("ann"));
+	assert_int_equal(begins(&flight[5], "192.0.2.1", "bob"), GUARD_GO);
+	assert_true(flight[0].unasked && !flight[0].told && flight[5].unasked);
+	assert_int_equal(begins(&flight[6], "192.0.2.1", "cat"), GUARD_BUSY);
+	assert_true(flight[0].told);
+	guard_free(sparing);
+}
+
+static void
+known_at_home_meanwhile(void **state)
+{
+	(void)state;
+	known_meanwhile("192.0.2.1");
+}
+
+static void
+known_in_the_network_meanwhile(void **state)
+{
+	(void)state;
+	known_meanwhile("192.0.2.2");
+}
+
+/* An auth that lies: what it says is under way makes no row without end. */
+static void
+told_without_end(void **state)
+{
+	struct guard_query q[2 * GUARD_PENDING_MAX];
+	struct guard_answer a;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(q); i++) {
+		q[i] = query("192.0.2.1", "ann", 0);
+		guard_under_way(g, now, now, &q[i]);
+		assert_int_equal(q[i].reserved != 0, i < GUARD_PENDING_MAX);
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(q); i++)
+		guard_note(g, now, &q[i], GUARD_NONE, span_of(""));
+	q[0] = query("192.0.2.1", "ann", 0);
+	guard_ask(g, now, &q[0], &a);
+	assert_int_equal(a.verdict, GUARD_GO);
+}
+
 static void
 nonsense_is_refused(void **state)
 {
@@ -296,6 +388,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    T(never_laxer_than_a_question_each),
 	    T(attempts_from_one_place),
+	    T(known_at_home_meanwhile),
+	    T(known_in_the_network_meanwhile),
+	    T(told_without_end),
 	    T(nonsense_is_refused),
 	};
 

@@ -162,18 +162,55 @@ test_two(void **state)
 	assert_int_equal(last.seen, 0);
 }
 
-/* An auth that says nothing any more holds up the other for three seconds only. */
+/* The table of many keys is not made each second, but anew for other limits and another clock. */
+static void
+test_large(void **state)
+{
+	struct conf *other = read_conf(2);
+	char name[32];
+
+	(void)state;
+	ledger_calm_peer_up(auths[0].peer);
+	want_calm(&auths[0], 1);
+	for (unsigned i = 0; i < 6000; i++) { /* as many addresses and as many names */
+		(void)str_printf(name, sizeof(name), "10.1.%u.%u", i / 200, i % 200);
+		note(&auths[0], 5000000 + i, name, name, GUARD_FAILURE);
+	}
+	do
+		want_calm(&auths[0], 1);
+	while (last.seen < 6000);
+	note(&auths[0], 6000000, "192.0.2.1", "ann@x", GUARD_FAILURE);
+	turn_until(stat("failures") == 6001);
+	ledger_calm_tick(ledger_guard(), ev_wall_ms() - 3600000);
+	want_calm(&auths[0], 1);
+	assert_int_equal(last.seen, 6001);
+	ledger_guard_reload(other);
+	want_calm(&auths[0], 0);
+	send_awake(&auths[0]);
+	want_calm(&auths[0], 1);
+	assert_int_equal(last.room_address, 2);
+	ledger_guard_reload(conf);
+	conf_free(other);
+}
+
+/*
+ * An auth that says nothing any more holds up the other until what it was told holds no more,
+ * and what it let go by then is too old to count.
+ */
 static void
 test_dumb(void **state)
 {
+	int64_t woken;
 	uint64_t call;
 
 	(void)state;
 	ledger_calm_peer_up(auths[0].peer);
 	want_calm(&auths[0], 1);
+	woken = ev_now_ms();
 	ledger_calm_peer_up(auths[1].peer);
 	call = ask(&auths[1], "192.0.2.1", "ann@x");
 	(void)want_res(&auths[1], call, GUARD_GO);
+	assert_true(ev_now_ms() - woken >= GUARD_CALM_MS + GUARD_PENDING_MS);
 	note(&auths[1], call, "192.0.2.1", "ann@x", GUARD_NONE);
 	assert_false(ledger_calm_owed());
 	/* alone again, but it has not answered: it stays awake */
@@ -211,6 +248,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    T(test_alone),
 	    T(test_two),
+	    T(test_large),
 	    T(test_dumb),
 	    T(test_hostile),
 	};
