@@ -63,12 +63,12 @@ def counted(s, kind=None, key=None):
 
 def auth_rows(s, quiet=False):
     """quiet: even if another process does not answer."""
-    if quiet:
-        text = s.run_ctl("stats", "--json").stdout
-        rows = [json.loads(line) for line in text.splitlines()]
-    else:
-        rows = s.ctl_rows("stats")
-    return [r for r in rows if r.get("role") == "auth"]
+    def rows():
+        r = s.run_ctl("stats", "--json")    # says no while a process of a reload ends or begins
+        return (r.returncode == 0 or quiet) and [
+            json.loads(line) for line in r.stdout.splitlines()]
+    return [r for r in wait_for(rows, "all processes to answer", patience(20))
+            if r.get("role") == "auth"]
 
 
 def asked(s, quiet=False):
