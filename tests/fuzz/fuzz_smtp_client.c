@@ -51,7 +51,7 @@ auth(struct smtp_client *c, bool begin, uint8_t choice, struct buf *out)
 static void
 run(const uint8_t *p, size_t n, uint8_t choice)
 {
-	struct smtp_client_options opt = {"us", "mx", "192.0.2.1", choice % 3};
+	struct smtp_client_options opt = {"us", "mx", "192.0.2.1", choice % 4};
 	struct message *m = make_message(choice);
 	struct smtp_client_rcpt r[3] = {0};
 	struct smtp_client c;
@@ -61,6 +61,11 @@ run(const uint8_t *p, size_t n, uint8_t choice)
 	for (size_t i = 0; i < 3; i++)
 		r[i].rcpt = &m->rcpts[i];
 	smtp_client_init(&c, &opt);
+	if (opt.tls == SMTP_CLIENT_TLS_IMPLICIT) {
+		smtp_client_tls_up(&c, &out);
+		if (buf_len(&out) > 0) /* the server speaks first */
+			abort();
+	}
 	for (unsigned turns = 0; turns < 10000; turns++) {
 		switch (smtp_client_feed(&c, p + at, end - at, &used, &out)) {
 		case SMTP_CLIENT_MORE:
