@@ -236,7 +236,6 @@ struct queue {
 	struct {
 		uint64_t loaded, acked, forgotten, bytes;
 		bool behind, loading, forgetting;
-		bool rebuilt; /* rows were lost with the database */
 	} audit;
 
 	/* schedule */

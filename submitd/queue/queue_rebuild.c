@@ -202,6 +202,33 @@ queue_rebuild_into(
 	return queue_store_commit(store);
 }
 
+#define MARKER "rebuilding"
+
+int
+queue_rebuild_begins(int spool_fd)
+{
+	int fd = fs_openat(spool_fd, MARKER, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600);
+
+	if (fd == -1)
+		return -1;
+	fs_close(fd);
+	return fs_fsync(spool_fd);
+}
+
+int
+queue_rebuild_ended(int spool_fd)
+{
+	return fs_unlinkat(spool_fd, MARKER) == -1 && errno != ENOENT ? -1 : fs_fsync(spool_fd);
+}
+
+bool
+queue_rebuild_is_unfinished(int spool_fd)
+{
+	struct stat st;
+
+	return fstatat(spool_fd, MARKER, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* Files of a database that root made belong to whoever owns the spool. */
 static void
 give_to_owner(int spool_fd)
@@ -227,7 +254,13 @@ queue_rebuild(const char *spool, struct queue_rebuild_stats *stats, char *err, s
 	if (queue_recover_lock(spool, &spool_fd, &lock_fd, err, errsize) == -1)
 		goto out;
 	body = queue_body_open(spool_fd, err, errsize);
-	if (body == NULL || queue_recover_set_aside_db(spool_fd, err, errsize) == -1)
+	if (body == NULL)
+		goto out;
+	if (queue_rebuild_begins(spool_fd) == -1) {
+		(void)str_printf(err, errsize, "%s: %s", spool, strerror(errno));
+		goto out;
+	}
+	if (queue_recover_set_aside_db(spool_fd, err, errsize) == -1)
 		goto out;
 	store = queue_store_open(path, STORE_WRITE, &damaged, err, errsize);
 	if (store == NULL)
@@ -236,6 +269,10 @@ queue_rebuild(const char *spool, struct queue_rebuild_stats *stats, char *err, s
 	if (rc == -1)
 		(void)str_printf(err, errsize, "rebuild: %s", queue_store_error(store));
 	give_to_owner(spool_fd);
+	if (rc == 0 && queue_rebuild_ended(spool_fd) == -1) {
+		(void)str_printf(err, errsize, "%s: %s", spool, strerror(errno));
+		rc = -1;
+	}
 out:
 	queue_store_free(store);
 	queue_body_free(body);

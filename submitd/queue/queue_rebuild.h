@@ -2,6 +2,7 @@
 #ifndef SUBMITD_QUEUE_QUEUE_REBUILD_H
 #define SUBMITD_QUEUE_QUEUE_REBUILD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,15 @@ struct queue_rebuild_stats {
  * still stands. -1 with a text in err (a running submitd has the lock).
  */
 int queue_rebuild(const char *spool, struct queue_rebuild_stats *, char *err, size_t errsize);
+
+/*
+ * A file of the spool that stands there from before the old database is set aside until the
+ * new one is complete: a start that finds it begins the rebuild anew. Without it, what a
+ * crash left would pass for a database, and bodies without rows for garbage. -1 with errno.
+ */
+int queue_rebuild_begins(int spool_fd);
+int queue_rebuild_ended(int spool_fd);
+bool queue_rebuild_is_unfinished(int spool_fd);
 
 struct queue_store;
 struct queue_body;

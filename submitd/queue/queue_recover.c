@@ -94,11 +94,38 @@ any_body(void *arg, bool is_big, const char *name)
 	return 0;
 }
 
-/* The database; when it is damaged or lost while bodies are there: a new one from the bodies. */
+/* A new database from the bodies; why: the old one cannot be used. */
+static int
+rebuild_store(struct queue *q, const char *why, char *err, size_t errsize)
+{
+	struct queue_rebuild_stats stats;
+	bool damaged;
+
+	if (queue_rebuild_begins(q->spool_fd) == -1) {
+		(void)str_printf(err, errsize, "spool: %s", strerror(errno));
+		return -1;
+	}
+	if (queue_recover_set_aside_db(q->spool_fd, err, errsize) == -1)
+		return -1;
+	q->commit.store = queue_store_open(q->db_path, STORE_WRITE, &damaged, err, errsize);
+	if (q->commit.store == NULL)
+		return -1;
+	if (queue_rebuild_into(q->commit.store, q->commit.body, &stats) == -1) {
+		(void)str_printf(err, errsize, "spool: %s", queue_store_error(q->commit.store));
+		return -1;
+	}
+	if (queue_rebuild_ended(q->spool_fd) == -1) {
+		(void)str_printf(err, errsize, "spool: %s", strerror(errno));
+		return -1;
+	}
+	report_rebuild(&stats, why);
+	return 0;
+}
+
+/* The database; when it is damaged, or lost while bodies are there: a new one from the bodies. */
 static int
 open_store(struct queue *q, char *err, size_t errsize)
 {
-	struct queue_rebuild_stats stats;
 	struct stat st;
 	bool damaged = false, bodies = false;
 	bool lost = fstatat(q->spool_fd, "queue.db", &st, 0) == -1 && errno == ENOENT;
@@ -107,25 +134,18 @@ open_store(struct queue *q, char *err, size_t errsize)
 		(void)str_printf(err, errsize, "spool: %s", strerror(errno));
 		return -1;
 	}
+	if (queue_rebuild_is_unfinished(q->spool_fd))
+		return rebuild_store(
+		    q, "a rebuild of the queue database had not ended", err, errsize);
+	if (lost && bodies)
+		return rebuild_store(q, "the queue database was lost", err, errsize);
 	q->commit.store = queue_store_open(q->db_path, STORE_WRITE, &damaged, err, errsize);
-	if (q->commit.store == NULL && damaged) {
-		log_note(LOG_LEVEL_ERROR, "spool: %s: set aside", err);
-		if (queue_recover_set_aside_db(q->spool_fd, err, errsize) == -1)
-			return -1;
-		q->commit.store = queue_store_open(q->db_path, STORE_WRITE, &damaged, err, errsize);
-		lost = true;
-	}
-	if (q->commit.store == NULL)
-		return -1;
-	if (!lost || !bodies)
+	if (q->commit.store != NULL)
 		return 0;
-	if (queue_rebuild_into(q->commit.store, q->commit.body, &stats) == -1) {
-		(void)str_printf(err, errsize, "spool: %s", queue_store_error(q->commit.store));
+	if (!damaged)
 		return -1;
-	}
-	report_rebuild(&stats, "the queue database was lost");
-	q->audit.rebuilt = true;
-	return 0;
+	log_note(LOG_LEVEL_ERROR, "spool: %s: set aside", err);
+	return rebuild_store(q, "the queue database was lost", err, errsize);
 }
 
 struct cleaning {

@@ -9,10 +9,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import contextlib
 import glob
 import json
+import shutil
 import sqlite3
+import subprocess
 
 import smtpc
-from daemon import USER, Service, patience
+from daemon import USER, Service, patience, variant
 from nexthop import NextHop
 from tap import equal, ok, run, skip, test, wait_for
 
@@ -139,6 +141,31 @@ def rebuild(s):
     s.ctl("queue", "release", "--recipient", "again*")
     for i in range(3):
         s.hop.wait(1, rcpt=f"again{i}@remote.example", seconds=patience(40))
+
+
+@test("promise 1: killed at any call of a rebuild, the next start has every message", 180)
+def rebuild_killed(_):
+    with Service(binary=variant("faults")) as s:    # nobody listens there: it stays
+        mid = smtpc.submit(s)
+        s.stop()
+        keep, spool = s.dir + "/keep", s.dir + "/spool"
+        os.rename(spool, keep)
+        for n in (1, 9, 13, 17, 25, 33, 41, 49, 57):
+            shutil.rmtree(spool, ignore_errors=True)
+            subprocess.run(["cp", "-a", keep, spool], check=True)
+            for path in glob.glob(database(s) + "*"):
+                os.unlink(path)
+            s.env.update(SUBMITD_FS_FAULT=f"die:{n}", SUBMITD_FS_FAULT_ROLE="queue")
+            before = len(s.events(event="process", state="died", role="queue"))
+            s.start(wait=False)
+            wait_for(lambda: len(s.events(event="process", state="died", role="queue")) > before,
+                     f"its death at call {n}", patience(20))
+            s.kill_all()
+            del s.env["SUBMITD_FS_FAULT"]
+            s.start()
+            equal([r["mid"] for r in s.queued()], [mid], f"killed at call {n}")
+            ok(not os.path.exists(spool + "/rebuilding"), "it ended")
+            s.stop()
 
 
 run(fixture)
