@@ -295,6 +295,8 @@ rig_recv(struct rig *r, int peer, int timeout_ms, struct ipc_in *in)
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
+#define BODY "From: a@sender.test\r\nSubject: hello\r\n\r\nHello\r\n"
+
 static inline void
 rig_addr(struct addr *a, const char *text)
 {

@@ -17,7 +17,6 @@ main(void)
 #else
 
 #define N_MESSAGES 4
-#define BODY "From: a@sender.test\r\nSubject: hello\r\n\r\nHello\r\n"
 
 static const char *const rcpts[N_MESSAGES][2] = {
     {"x@good.test", NULL}, {"x@bad.test", NULL}, /* 550: a report */

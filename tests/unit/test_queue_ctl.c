@@ -3,46 +3,7 @@
  * S68, S69, and "what bad input gets": the queue role's control requests, large
  * bodies, damaged and foreign files, a second process, rubbish from a peer.
  */
-#include "queue_rig.h"
-
-static struct rig rig;
-
-static int
-setup(void **state)
-{
-	(void)state;
-	rig_init(&rig);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	rig_done(&rig);
-	return 0;
-}
-
-static struct span
-text(const char *s)
-{
-	return span_of(s);
-}
-
-#define BODY "From: a@sender.test\r\nSubject: hello\r\n\r\nHello\r\n"
-
-static struct uuid
-accept_one(const char *sender, const char *const *rcpts, size_t n)
-{
-	struct message *m = rig_message(sender, rcpts, n);
-	struct uuid mid = m->mid, got;
-
-	assert_true(rig_offer(&rig, m, text(BODY)));
-	assert_int_equal(rig_answer(&rig, &got, 10000), 250);
-	assert_true(uuid_equal(&mid, &got));
-	message_free(m);
-	return mid;
-}
+#include "queue_one_rig.h"
 
 /* submitctl: show, hold, bounce, remove, and what it refuses. */
 static void

@@ -4,25 +4,7 @@
  * message id can neither go on with one nor repeat, drop or overwrite it, and is cut off
  * for trying; the same front may go on over a second socket.
  */
-#include "queue_rig.h"
-
-static struct rig rig;
-
-static int
-setup(void **state)
-{
-	(void)state;
-	rig_init(&rig);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	rig_done(&rig);
-	return 0;
-}
+#include "queue_one_rig.h"
 
 static bool
 is_cut(int peer)

@@ -3,50 +3,11 @@
  * S62, S63, S64, S68, D1 to D4: the queue role as front, deliver and control see it:
  * accepting once, delivering, failing, reports, holding, restarts.
  */
-#include "queue_rig.h"
+#include "queue_one_rig.h"
 
 #include "queue/queue_store.h"
 
 #include <sqlite3.h>
-
-static struct rig rig;
-
-static int
-setup(void **state)
-{
-	(void)state;
-	rig_init(&rig);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	rig_done(&rig);
-	return 0;
-}
-
-static struct span
-text(const char *s)
-{
-	return span_of(s);
-}
-
-#define BODY "From: a@sender.test\r\nSubject: hello\r\n\r\nHello\r\n"
-
-static struct uuid
-accept_one(const char *sender, const char *const *rcpts, size_t n)
-{
-	struct message *m = rig_message(sender, rcpts, n);
-	struct uuid mid = m->mid, got;
-
-	assert_true(rig_offer(&rig, m, text(BODY)));
-	assert_int_equal(rig_answer(&rig, &got, 10000), 250);
-	assert_true(uuid_equal(&mid, &got));
-	message_free(m);
-	return mid;
-}
 
 static void
 test_deliver(void **state)
@@ -164,16 +125,16 @@ test_idempotent(void **state)
 	(void)state;
 	rig_start(&rig);
 	m = rig_message("a@sender.test", to, 1);
-	assert_true(rig_offer(&rig, m, text(BODY)));
+	assert_true(rig_offer(&rig, m, span_of(BODY)));
 	assert_int_equal(rig_answer(&rig, NULL, 10000), 250);
-	assert_true(rig_offer(&rig, m, text(BODY)));
+	assert_true(rig_offer(&rig, m, span_of(BODY)));
 	assert_int_equal(rig_answer(&rig, NULL, 10000), 250);
 	assert_true(rig_job(&rig, &j, 5000));
 	rig_job_clear(&j);
 	assert_false(rig_job(&rig, &j, 300));
 	rig_stop(&rig, SIGKILL);
 	rig_start(&rig);
-	assert_true(rig_offer(&rig, m, text(BODY)));
+	assert_true(rig_offer(&rig, m, span_of(BODY)));
 	assert_int_equal(rig_answer(&rig, NULL, 10000), 250);
 	assert_true(rig_job(&rig, &j, 5000));
 	assert_true(rig_result(&rig, &j, DEST_OK, NULL, 250));
@@ -181,7 +142,7 @@ test_idempotent(void **state)
 	rig_job_clear(&j);
 	assert_false(rig_job(&rig, &j, 300));
 	/* done, and still known */
-	assert_true(rig_offer(&rig, m, text(BODY)));
+	assert_true(rig_offer(&rig, m, span_of(BODY)));
 	assert_int_equal(rig_answer(&rig, NULL, 10000), 250);
 	assert_false(rig_job(&rig, &j, 300));
 	message_free(m);
@@ -304,7 +265,7 @@ test_no_report(void **state)
 	(void)state;
 	rig_start(&rig);
 	m->rcpts[0].notify = NOTIFY_NEVER;
-	assert_true(rig_offer(&rig, m, text(BODY)));
+	assert_true(rig_offer(&rig, m, span_of(BODY)));
 	assert_true(rig_job(&rig, &j, 5000));
 	assert_true(rig_result(&rig, &j, DEST_OK, NULL, 550));
 	assert_true(rig_ack(&rig, j.job.qid, 5000));
@@ -314,7 +275,7 @@ test_no_report(void **state)
 	m->rcpts[0].notify = 0;
 	m->flags = 0;
 	uuid_make_v7(&m->mid);
-	assert_true(rig_offer(&rig, m, text(BODY)));
+	assert_true(rig_offer(&rig, m, span_of(BODY)));
 	assert_true(rig_job(&rig, &j, 5000));
 	assert_true(rig_result(&rig, &j, DEST_OK, NULL, 550));
 	assert_true(rig_ack(&rig, j.job.qid, 5000));
@@ -346,7 +307,7 @@ test_success_report(void **state)
 	(void)state;
 	rig_start(&rig);
 	m->rcpts[0].notify = NOTIFY_SUCCESS;
-	assert_true(rig_offer(&rig, m, text(BODY)));
+	assert_true(rig_offer(&rig, m, span_of(BODY)));
 	assert_true(rig_job(&rig, &j, 5000));
 	assert_true(rig_result(&rig, &j, DEST_OK, NULL, 250));
 	rig_job_clear(&j);
