@@ -221,11 +221,11 @@ on_ctl(struct ipc_peer *p, struct ipc_in *in)
 		    ",\"accepted\":%" PRIu64 ",\"denied\":%" PRIu64 ",\"temporary\":%" PRIu64
 		    ",\"malformed\":%" PRIu64 ",\"refused_by_rule\":%" PRIu64
 		    ",\"records_waiting\":%zu,\"records_lost\":%" PRIu64 ",\"guard_asked\":%" PRIu64
-		    ",\"guard_unasked\":%" PRIu64 ",\"guard_calm\":%s,\"guard_locked_out\":%" PRIu64
+		    ",\"guard_unasked\":%" PRIu64 ",\"guard_locked_out\":%" PRIu64
 		    ",\"guard_not_now\":%" PRIu64 ",\"guard_waiting\":%zu",
 		    proc_instance(), st->open, st->started, st->accepted, st->denied, st->temporary,
 		    st->malformed, st->by_rule, out_stats.records, out_stats.lost, gs->asked,
-		    gs->unasked, auth_calm_is(ev_now_ms()) ? "true" : "false", gs->locked,
+		    gs->unasked, gs->locked,
 		    gs->not_now, gs->waiting);
 		add_backends(&out);
 		buf_add_byte(&out, '}');
@@ -363,7 +363,6 @@ static const struct ipc_handler auth_msgs[] = {
     {IPC_AUTH_STEP, on_step},
     {IPC_AUTH_CANCEL, on_cancel},
     {IPC_GUARD_RES, auth_guard_on_res},
-    {IPC_GUARD_CALM, auth_guard_on_calm},
     {IPC_FILE_OPENED, on_file},
     {IPC_CTL_REQ, on_ctl},
     {IPC_CTL_CANCEL, on_ctl_cancel},

@@ -7,6 +7,7 @@
  */
 #include "authbackends/auth_guard.h"
 
+#include "authbackends/auth_known.h"
 #include "base/enc.h"
 #include "base/log.h"
 #include "base/mac.h"
@@ -15,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_MAX 10000u /* notes for a ledger that is away, about 4 MiB */
+#define KEPT_MAX 10000u       /* notes for a ledger that is away, about 4 MiB */
+#define TOLD_AGAIN_MS 3600000 /* the ledger hears of a known login so often at most */
 
 struct kept {
 	struct buf body; /* a GUARD_NOTE */
@@ -23,10 +25,8 @@ struct kept {
 };
 
 static TAILQ_HEAD(, auth_guard) asked = TAILQ_HEAD_INITIALIZER(asked);
-static TAILQ_HEAD(, auth_guard) unasked = TAILQ_HEAD_INITIALIZER(unasked);
 static TAILQ_HEAD(, auth_guard) begun = TAILQ_HEAD_INITIALIZER(begun);
 static TAILQ_HEAD(, kept) kept = TAILQ_HEAD_INITIALIZER(kept);
-static struct ipc_peer *calm_ledger; /* whose word counts: the last that came */
 static struct auth_guard_stats stats;
 static uint64_t last_call;
 static struct mac *guesses; /* under a key of this process */
@@ -35,6 +35,7 @@ void
 auth_guard_init(const uint8_t guess_key[32])
 {
 	guesses = mac_new(guess_key, MAC_SIZE);
+	auth_known_init();
 }
 
 static uint64_t
@@ -68,13 +69,6 @@ is_exempt(const struct conf *c, const struct net_addr *client)
 	return g->address_rates.n + g->network_rates.n + g->user_rates.n == 0;
 }
 
-/* What the ledger counts as a failure. */
-static bool
-counts(enum guard_outcome outcome)
-{
-	return outcome == GUARD_FAILURE || outcome == GUARD_RULE;
-}
-
 /* One that does not read is asked no more than it can be expected to answer in time. */
 static void
 send_ask(struct auth_guard *g, struct ipc_peer *ledger)
@@ -99,40 +93,23 @@ end_ask(struct auth_guard *g)
 static void
 leave(struct auth_guard *g)
 {
-	if (g->unasked)
-		TAILQ_REMOVE(&unasked, g, link);
-	g->unasked = false;
-	auth_calm_leave(&g->calm);
-	TAILQ_REMOVE(&begun, g, begun);
+	if (!g->unasked)
+		TAILQ_REMOVE(&begun, g, begun);
 	g->call = 0;
 }
 
+/* It was let go, but not by this ledger. */
 static void
 tell(struct auth_guard *g, struct ipc_peer *ledger)
 {
-	struct ipc_guard_unasked m = {.call = g->call,
+	struct ipc_guard_begun m = {.call = g->call,
 	    .client = g->client,
 	    .user = span_of(g->user),
 	    .guess = g->guess,
 	    .age_ms = (uint32_t)(ev_now_ms() - g->since_ms)};
 
-	if (g->unasked)
-		TAILQ_REMOVE(&unasked, g, link);
-	g->unasked = false;
 	g->sent = true;
-	(void)ipc_send_guard_unasked(ledger, -1, &m);
-}
-
-/* The ledger is to judge with all that is under way before its eyes. Gives how many were told. */
-static uint32_t
-tell_unasked(struct ipc_peer *ledger)
-{
-	struct auth_guard *g;
-	uint32_t n = 0;
-
-	for (; (g = TAILQ_FIRST(&unasked)) != NULL; n++)
-		tell(g, ledger);
-	return n;
+	(void)ipc_send_guard_begun(ledger, -1, &m);
 }
 
 static void
@@ -147,12 +124,6 @@ send_note(struct auth_guard *g, enum guard_outcome outcome, const char *shown)
 	    .shown = span_of(shown)};
 	struct kept *k;
 
-	if (outcome == GUARD_NONE && g->unasked) {
-		leave(g);
-		return;
-	}
-	if (ledger != NULL && ledger == calm_ledger && counts(outcome))
-		auth_calm_failed(&g->calm);
 	leave(g);
 	if (ledger != NULL && ipc_send_guard_note(ledger, -1, &m) == 0)
 		return;
@@ -196,7 +167,6 @@ auth_guard_ask(struct auth_guard *g, const struct conf *c, const struct net_addr
     void *arg)
 {
 	struct ipc_peer *ledger;
-	enum auth_calm calm;
 
 	g->delay_ms = 0;
 	g->reason = "";
@@ -213,26 +183,24 @@ auth_guard_ask(struct auth_guard *g, const struct conf *c, const struct net_addr
 	g->call = ++last_call;
 	g->sent = false;
 	g->since_ms = ev_now_ms();
-	TAILQ_INSERT_TAIL(&begun, g, begun);
-	ledger = ipc_role_peer(ROLE_LEDGER, 0);
-	calm = auth_calm_enter(&g->calm, client, g->user, g->since_ms);
-	if (ledger != NULL && calm == CALM_GO) {
-		g->unasked = true;
-		TAILQ_INSERT_TAIL(&unasked, g, link);
+	/* what cannot be compared, and where nobody is to be remembered: 0 */
+	g->keep_ms = password == NULL ? 0 : c->auth_guard->remember;
+	g->unasked =
+	    g->keep_ms != 0 && auth_known_is(client, g->user, g->guess, g->since_ms, g->keep_ms);
+	if (g->unasked) {
 		stats.unasked++;
 		fn(AUTH_GUARD_GO, arg);
 		return;
 	}
+	TAILQ_INSERT_TAIL(&begun, g, begun);
 	g->asked = true;
 	TAILQ_INSERT_TAIL(&asked, g, link);
 	stats.asked++;
 	stats.waiting++;
 	ev_timer_set(&g->timer, AUTH_GUARD_WAIT_MS, no_answer, g);
-	if (ledger == NULL)
-		return;
-	if (calm == CALM_TELL)
-		(void)tell_unasked(ledger);
-	send_ask(g, ledger);
+	ledger = ipc_role_peer(ROLE_LEDGER, 0);
+	if (ledger != NULL)
+		send_ask(g, ledger);
 }
 
 static struct auth_guard *
@@ -284,35 +252,35 @@ auth_guard_on_res(struct ipc_peer *p, struct ipc_in *in)
 	return 0;
 }
 
-int
-auth_guard_on_calm(struct ipc_peer *p, struct ipc_in *in)
+/* A login: is it news to the ledger? */
+static bool
+learn(struct auth_guard *g)
 {
-	struct ipc_guard_calm m;
-	struct ipc_guard_awake answer;
-	struct auth_guard *g;
-	bool first;
+	int64_t now = ev_now_ms();
 
-	if (ipc_decode_guard_calm(in, &m) == -1)
-		return -1;
-	if (p != calm_ledger)
-		return 0;
-	if (auth_calm_take(&m, ev_now_ms(), &first) == -1)
-		return -1;
-	if (first)
-		TAILQ_FOREACH (g, &begun, begun)
-			auth_calm_count(&g->calm, &g->client, g->user);
-	if (m.calm == 0) {
-		answer.told = tell_unasked(p);
-		(void)ipc_send_guard_awake(p, -1, &answer);
-	}
-	return 0;
+	if (g->unasked && auth_known_is(&g->client, g->user, g->guess, now, TOLD_AGAIN_MS))
+		return false;
+	/* where a refusal would be delayed there are failures left: it is asked again */
+	if (g->keep_ms != 0 && g->delay_ms == 0)
+		auth_known_add(&g->client, g->user, g->guess, now);
+	return true;
 }
 
 void
 auth_guard_note(struct auth_guard *g, enum guard_outcome outcome, const char *shown)
 {
-	if (g->call != 0 && !g->asked)
+	bool news = outcome != GUARD_NONE || !g->unasked;
+
+	if (g->call == 0 || g->asked)
+		return;
+	if (outcome == GUARD_FAILURE || outcome == GUARD_RULE)
+		auth_known_drop(&g->client, g->user);
+	else if (outcome == GUARD_SUCCESS)
+		news = learn(g);
+	if (news)
 		send_note(g, outcome, shown);
+	else
+		leave(g);
 }
 
 void
@@ -332,17 +300,11 @@ auth_guard_ledger_up(struct ipc_peer *ledger)
 	struct ipc_in in;
 	struct kept *k;
 
-	calm_ledger = ledger;
-	auth_calm_forget();
-	TAILQ_FOREACH (g, &begun, begun)
-		g->calm.counted = false;
 	while ((k = TAILQ_FIRST(&kept)) != NULL) {
 		in = (struct ipc_in){IPC_GUARD_NOTE, buf_data(&k->body), buf_len(&k->body), -1};
 		if (ipc_decode_guard_note(&in, &m) == 0 &&
 		    ipc_send_guard_note(ledger, -1, &m) == -1)
 			return;
-		if (counts((enum guard_outcome)m.outcome))
-			auth_calm_failed(NULL);
 		TAILQ_REMOVE(&kept, k, link);
 		stats.notes_kept--;
 		buf_clear(&k->body);

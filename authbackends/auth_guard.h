@@ -2,7 +2,6 @@
 #ifndef SUBMITD_AUTH_GUARD_H
 #define SUBMITD_AUTH_GUARD_H
 
-#include "authbackends/auth_calm.h"
 #include "base/buf.h"
 #include "base/ev.h"
 #include "base/list.h"
@@ -17,8 +16,8 @@
 /*
  * The asking side of the brake against guessed passwords (A7): before any backend is
  * asked the ledger says whether this client may try, afterwards it is told what came
- * out. No answer of the ledger within its time is "not now", never a yes. Where the answer
- * is certain (auth_calm.h) it is not asked.
+ * out. No answer of the ledger within its time is "not now", never a yes. Who logs in again
+ * with the same password from the same address (auth_known.h) guesses nothing: it is not asked.
  */
 enum auth_guard_answer {
 	AUTH_GUARD_GO = 0,     /* ask the backends, then auth_guard_note() */
@@ -32,17 +31,16 @@ struct auth_guard {
 	int64_t delay_ms;   /* a refusal is to come so much later than otherwise */
 	const char *reason; /* for the log, static; of a GO: "" */
 	/* private */
-	TAILQ_ENTRY(auth_guard) link;  /* questions without an answer, or what went unasked */
-	TAILQ_ENTRY(auth_guard) begun; /* all that is under way */
-	struct auth_calm_attempt calm;
+	TAILQ_ENTRY(auth_guard) link;  /* questions without an answer */
+	TAILQ_ENTRY(auth_guard) begun; /* all that is under way and not unasked */
 	void (*fn)(enum auth_guard_answer, void *arg);
 	void *arg;
 	struct ev_timer timer;
 	uint64_t call; /* 0: nothing is asked and nothing is owed */
 	bool asked;    /* waits for an answer */
 	bool sent;     /* the ledger has the question, or will read it */
-	bool unasked;  /* was let go without it, and the ledger was not told */
-	int64_t since_ms;
+	bool unasked;  /* was let go without it */
+	int64_t since_ms, keep_ms;
 	struct net_addr client;
 	char user[CONF_USER_KEY];
 	uint64_t guess;
@@ -69,7 +67,6 @@ void auth_guard_clear(struct auth_guard *);
 void auth_guard_ledger_up(struct ipc_peer *);
 
 int auth_guard_on_res(struct ipc_peer *, struct ipc_in *);
-int auth_guard_on_calm(struct ipc_peer *, struct ipc_in *);
 
 struct auth_guard_stats {
 	uint64_t asked, unasked, locked, not_now, notes_lost;

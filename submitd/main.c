@@ -216,8 +216,11 @@ main(int argc, char **argv)
 	char *file = realpath(o.conf_file, NULL);
 	if (file != NULL)
 		o.conf_file = file;
-	if (test)
-		return check_only(o.conf_file);
+	if (test) {
+		int status = check_only(o.conf_file);
+		free(file);
+		return status;
+	}
 	struct conf *c = conf_load(o.conf_file, &raw, &f);
 	print_findings(&f, stderr);
 	if (c == NULL) {

@@ -22,7 +22,4 @@ enum guard_outcome {
 /* Octets of a user's name in these messages: below CONF_USER_KEY. */
 #define GUARD_USER_MAX 799u
 
-/* So long a GUARD_CALM holds: a ledger that is silent for longer is asked. */
-#define GUARD_CALM_MS 3000
-
 #endif

@@ -5,8 +5,8 @@
 #include "base/list.h"
 #include "base/net.h"
 #include "conf/conf.h"
-#include "ipc/guard_key.h"
 #include "ipc/ipc_guard.h"
+#include "ledger/guard_key.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -91,7 +91,6 @@ void guard_set_options(struct guard *, const struct guard_options *);
 /* Called at each lock-out and at its end. */
 void guard_on_lock(struct guard *, void (*fn)(const struct guard_row *, bool locked));
 const struct guard_stats *guard_stats(const struct guard *);
-struct span guard_secret(const struct guard *);
 
 /* One attempt. user: as conf_user_key() makes it; guess: a keyed hash of it and the password. */
 struct guard_query {
@@ -111,19 +110,11 @@ struct guard_answer {
 };
 /* GUARD_GO: the guess is under way until guard_note() of the same query. */
 void guard_ask(struct guard *, int64_t now, struct guard_query *, struct guard_answer *);
-/* It was let go at that time already, as guard_ask() would have: unasked, see guard_calm(), or
- * by a guard that a restart ended. */
+/* It was let go at that time already, by a guard that a restart ended. */
 void guard_under_way(struct guard *, int64_t now, int64_t since, struct guard_query *);
 /* name: as it may be shown; "" is fine. */
 void guard_note(
     struct guard *, int64_t now, struct guard_query *, enum guard_outcome, struct span name);
-/*
- * What guard_ask() hangs on, in short. An attempt that is none of GUARD_CELL_ASK in the
- * cells of its keys is let go without delay, as long as no more than rooms[kind] less the
- * cell's value are under way, it included; of a pair or home it is the user's that count.
- */
-void guard_calm(const struct guard *, int64_t now, uint64_t seed, uint8_t cells[GUARD_CELLS],
-    uint8_t rooms[GUARD_PAIR]);
 /* Every second or so: lets go of what is over. */
 void guard_tick(struct guard *, int64_t now);
 

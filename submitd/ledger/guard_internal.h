@@ -25,8 +25,7 @@ uint32_t *guard_memo_at(struct guard_memo *, uint64_t key, uint32_t now_s, uint3
 struct guard {
 	struct guard_options options;
 	unsigned shortest[GUARD_KIND__MAX]; /* index of the rate with the shortest window */
-	uint8_t secret[GUARD_SECRET];
-	struct mac *names; /* under it */
+	struct mac *names;                  /* under it */
 	uint64_t seed;
 	struct guard_row *bucket[GUARD_BUCKETS];
 	struct guard_rows age[GUARD_KIND__MAX]; /* changed least recently first */

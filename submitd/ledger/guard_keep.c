@@ -47,8 +47,7 @@ guard_new(const struct guard_options *o, const uint8_t secret[32])
 
 	g->options = *o;
 	set_shortest(g);
-	memcpy(g->secret, secret, sizeof(g->secret));
-	g->names = mac_new(secret, sizeof(g->secret));
+	g->names = mac_new(secret, GUARD_SECRET);
 	random_bytes(&g->seed, sizeof(g->seed));
 	for (unsigned i = 0; i < GUARD_KIND__MAX; i++)
 		TAILQ_INIT(&g->age[i]);
@@ -74,7 +73,6 @@ guard_free(struct guard *g)
 	free(g->seen);
 	free(g->debts);
 	mac_free(g->names);
-	explicit_bzero(g->secret, sizeof(g->secret));
 	free(g);
 }
 
@@ -114,12 +112,6 @@ const struct guard_stats *
 guard_stats(const struct guard *g)
 {
 	return &g->stats;
-}
-
-struct span
-guard_secret(const struct guard *g)
-{
-	return (struct span){(const char *)g->secret, sizeof(g->secret)};
 }
 
 void

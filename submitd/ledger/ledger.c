@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "ledger/ledger_audit.h"
-#include "ledger/ledger_calm.h"
 #include "ledger/ledger_guard.h"
 
 #include <jansson.h>
@@ -130,8 +129,7 @@ static const struct ipc_handler ledger_msgs[] = {
     {IPC_AUDIT_BATCH, ledger_audit_on_batch},
     {IPC_AUDIT_NOTE, ledger_audit_on_note},
     {IPC_GUARD_ASK, ledger_guard_on_ask},
-    {IPC_GUARD_UNASKED, ledger_guard_on_unasked},
-    {IPC_GUARD_AWAKE, ledger_guard_on_awake},
+    {IPC_GUARD_BEGUN, ledger_guard_on_begun},
     {IPC_GUARD_NOTE, ledger_guard_on_note},
     {IPC_FILE_OPENED, ledger_audit_on_file},
     {IPC_CTL_REQ, on_ctl},
@@ -148,6 +146,6 @@ const struct proc_role ledger_role = {
     .start = ledger_start,
     .drain = ledger_drain,
     .reload = ledger_reload,
-    .ipc = {.handlers = ledger_msgs, .peer_up = ledger_calm_peer_up, .peer_down = peer_down},
+    .ipc = {.handlers = ledger_msgs, .peer_down = peer_down},
     .paths = ledger_paths,
 };

@@ -11,7 +11,6 @@
 #include "base/str.h"
 #include "ledger/guard.h"
 #include "ledger/guard_store.h"
-#include "ledger/ledger_calm.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -141,19 +140,6 @@ answer(struct ipc_peer *p, uint64_t call, const struct guard_answer *a)
 	(void)ipc_send_guard_res(p, -1, &m);
 }
 
-/*
- * While an auth process has yet to tell what it let go unasked, nobody is judged: his guess
- * might be one too many.
- */
-static void
-judge(struct guard_query *q, struct guard_answer *a)
-{
-	if (ledger_calm_owed())
-		*a = (struct guard_answer){.verdict = GUARD_BUSY};
-	else
-		guard_ask(guard, ev_wall_ms(), q, a);
-}
-
 /* Guesses were decided: who waited behind them is judged anew, first come, first served. */
 static void
 move_line(void *arg)
@@ -164,7 +150,7 @@ move_line(void *arg)
 	(void)arg;
 	line_is_soon = false;
 	TAILQ_FOREACH_SAFE (h, &line, line, next) {
-		judge(&h->q, &a);
+		guard_ask(guard, ev_wall_ms(), &h->q, &a);
 		if (a.verdict == GUARD_BUSY && ev_now_ms() - h->since_ms < IN_LINE_MS)
 			continue;
 		answer(h->peer, h->call, &a);
@@ -200,7 +186,7 @@ ledger_guard_on_ask(struct ipc_peer *p, struct ipc_in *in)
 	n_asked++;
 	h = xcallocarray(1, sizeof(*h));
 	guard_query_make(guard, &h->q, &m.client, m.user, m.guess);
-	judge(&h->q, &a);
+	guard_ask(guard, ev_wall_ms(), &h->q, &a);
 	if (n_held >= HELD_MAX && a.verdict == GUARD_GO) {
 		guard_note(guard, ev_wall_ms(), &h->q, GUARD_NONE, span_of(""));
 		a.verdict = GUARD_BUSY;
@@ -225,13 +211,13 @@ ledger_guard_on_ask(struct ipc_peer *p, struct ipc_in *in)
 }
 
 int
-ledger_guard_on_unasked(struct ipc_peer *p, struct ipc_in *in)
+ledger_guard_on_begun(struct ipc_peer *p, struct ipc_in *in)
 {
-	struct ipc_guard_unasked m;
+	struct ipc_guard_begun m;
 	struct held *h;
 	int64_t now = ev_wall_ms();
 
-	if (ipc_decode_guard_unasked(in, &m) == -1 || m.user.n > GUARD_USER_MAX ||
+	if (ipc_decode_guard_begun(in, &m) == -1 || m.user.n > GUARD_USER_MAX ||
 	    held_find(p, m.call) != NULL)
 		return -1;
 	if (n_held >= HELD_MAX)
@@ -240,18 +226,6 @@ ledger_guard_on_unasked(struct ipc_peer *p, struct ipc_in *in)
 	guard_query_make(guard, &h->q, &m.client, m.user, m.guess);
 	guard_under_way(guard, now, now - (int64_t)m.age_ms, &h->q);
 	held_add(h, p, m.call);
-	return 0;
-}
-
-int
-ledger_guard_on_awake(struct ipc_peer *p, struct ipc_in *in)
-{
-	struct ipc_guard_awake m;
-
-	if (ipc_decode_guard_awake(in, &m) == -1)
-		return -1;
-	if (ledger_calm_awake(p))
-		move_line_soon();
 	return 0;
 }
 
@@ -275,8 +249,6 @@ ledger_guard_on_note(struct ipc_peer *p, struct ipc_in *in)
 		guard_query_make(guard, &q, &m.client, m.user, m.guess);
 	}
 	guard_note(guard, ev_wall_ms(), &q, (enum guard_outcome)m.outcome, m.shown);
-	if (m.outcome == GUARD_FAILURE || m.outcome == GUARD_RULE)
-		ledger_calm_failed(p);
 	move_line_soon();
 	return 0;
 }
@@ -288,7 +260,6 @@ ledger_guard_peer_down(struct ipc_peer *p)
 
 	if (ipc_peer_role(p) != ROLE_AUTH)
 		return;
-	ledger_calm_peer_down(p);
 	for (size_t i = 0; i < BUCKETS; i++)
 		for (h = LIST_FIRST(&held[i]); h != NULL; h = next) {
 			next = LIST_NEXT(h, link);
@@ -337,7 +308,6 @@ on_tick(void *arg)
 	(void)arg;
 	ev_timer_set(&tick_timer, TICK_MS, on_tick, NULL);
 	guard_tick(guard, ev_wall_ms());
-	ledger_calm_tick(guard, ev_wall_ms());
 	flush();
 }
 
@@ -378,7 +348,6 @@ ledger_guard_reload(const struct conf *c)
 	conf = c;
 	guard_options_from(&o, c->auth_guard);
 	guard_set_options(guard, &o);
-	ledger_calm_again();
 }
 
 void

@@ -30,8 +30,7 @@ struct guard *ledger_guard(void);
 const struct conf *ledger_guard_conf(void);
 
 int ledger_guard_on_ask(struct ipc_peer *, struct ipc_in *);
-int ledger_guard_on_unasked(struct ipc_peer *, struct ipc_in *);
-int ledger_guard_on_awake(struct ipc_peer *, struct ipc_in *);
+int ledger_guard_on_begun(struct ipc_peer *, struct ipc_in *);
 int ledger_guard_on_note(struct ipc_peer *, struct ipc_in *);
 
 #endif

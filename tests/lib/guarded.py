@@ -80,11 +80,6 @@ def auth_stat(s, key):
     return sum(r[key] for r in auth_rows(s))
 
 
-def calm(s, quiet=False):
-    """Whether auth knows without a question whom the ledger would let go."""
-    return any(r["guard_calm"] for r in auth_rows(s, quiet))
-
-
 def ledger(s, key):
     return next(r for r in s.ctl_rows("stats") if r["role"] == "ledger")["guard"][key]
 

@@ -299,8 +299,8 @@ static inline int
 set_up_all(void **state)
 {
 	static const struct ipc_handler handlers[] = {{IPC_GUARD_ASK, ledger_guard_on_ask},
-	    {IPC_GUARD_NOTE, ledger_guard_on_note}, {IPC_GUARD_UNASKED, ledger_guard_on_unasked},
-	    {IPC_GUARD_AWAKE, ledger_guard_on_awake}, {IPC_NONE, NULL}};
+	    {IPC_GUARD_NOTE, ledger_guard_on_note}, {IPC_GUARD_BEGUN, ledger_guard_on_begun},
+	    {IPC_NONE, NULL}};
 	static const struct ipc_role_ops ops = {.handlers = handlers, .peer_down = peer_down};
 
 	static const char *const nowhere = "file:/dev/null";

@@ -80,14 +80,14 @@ want_note(enum guard_outcome outcome)
 	return m;
 }
 
-static struct ipc_guard_unasked
-want_unasked(void)
+static struct ipc_guard_begun
+want_begun(void)
 {
 	struct ipc_in in = next_message();
-	struct ipc_guard_unasked m;
+	struct ipc_guard_begun m;
 
-	assert_int_equal(in.type, IPC_GUARD_UNASKED);
-	assert_int_equal(ipc_decode_guard_unasked(&in, &m), 0);
+	assert_int_equal(in.type, IPC_GUARD_BEGUN);
+	assert_int_equal(ipc_decode_guard_begun(&in, &m), 0);
 	return m;
 }
 
@@ -244,7 +244,7 @@ test_restart(void **state)
 	/* what was let go by a ledger that died is told to the next one, and what came of it */
 	ledger_down();
 	ledger_up();
-	struct ipc_guard_unasked again = want_unasked();
+	struct ipc_guard_begun again = want_begun();
 	assert_true(again.call == call);
 	assert_true(span_eq(again.user, "bob@example.com"));
 	(void)want_ask(); /* the question that is still open */
@@ -338,139 +338,96 @@ test_exempt(void **state)
 	assert_int_equal(next_message().type, IPC_NONE);
 }
 
-/* ---- unasked --------------------------------------------------------------------------------- */
+/* ---- the same login again -------------------------------------------------------------------- */
 
-static const char cells[GUARD_CELLS];
-
-static int
-calm(unsigned on, uint64_t seen)
+/* Asked and answered, with this outcome. */
+static void
+attempt(const char *user, const char *password, uint32_t delay_ms, enum guard_outcome outcome)
 {
-	struct ipc_guard_calm m = {.calm = (uint8_t)on,
-	    .seen = seen,
-	    .room_address = 5,
-	    .room_network = 30,
-	    .room_user = 10,
-	    .seed = 1,
-	    .key = {cells, GUARD_SECRET},
-	    .cells = {cells, sizeof(cells)}};
-	struct buf b = BUF_INIT;
-	int rc;
+	struct auth_guard g = {.delay_ms = 0};
 
-	ipc_encode_guard_calm(&b, &m);
-	struct ipc_in in = {IPC_GUARD_CALM, buf_data(&b), buf_len(&b), -1};
-	rc = auth_guard_on_calm(ledger, &in);
-	buf_clear(&b);
-	return rc;
+	ask(&g, user, password);
+	assert_int_equal(answer(want_ask().call, GUARD_GO, 0, delay_ms), 0);
+	auth_guard_note(&g, outcome, user);
+	(void)want_note(outcome);
 }
 
+/* Let go without a question; the caller says how it went. */
 static void
-clear_all(struct auth_guard *g, size_t n)
+unasked(struct auth_guard *g, const char *user, const char *password)
 {
-	for (size_t i = 0; i < n; i++)
-		auth_guard_clear(&g[i]);
-	while (next_message().type != IPC_NONE)
-		;
-	assert_int_equal(auth_guard_stats()->waiting, 0);
-}
-
-static void
-test_calm(void **state)
-{
-	struct auth_guard g[6] = {{.delay_ms = 0}};
-	struct ipc_guard_unasked u;
-
-	(void)state;
-	ledger_down();
-	ledger_up();
-	assert_int_equal(calm(1, 0), 0);
-	/* the limit of an address is 5: so many go, and nobody is asked */
-	for (size_t i = 0; i < 5; i++) {
-		ask(&g[i], "ann@example.com", "secret");
-		assert_int_equal(told.times, 1);
-		assert_int_equal(told.answer, AUTH_GUARD_GO);
-	}
-	assert_int_equal(next_message().type, IPC_NONE);
-	/* one whose outcome nobody knows was never there, a success is told */
-	auth_guard_note(&g[0], GUARD_NONE, "");
-	auth_guard_clear(&g[1]);
-	auth_guard_note(&g[2], GUARD_SUCCESS, "ann@example.com");
-	(void)want_note(GUARD_SUCCESS);
-	ask(&g[0], "bob@example.com", "secret");
-	ask(&g[1], "cat@example.com", "secret");
-	ask(&g[2], "dan@example.com", "secret");
-	assert_int_equal(next_message().type, IPC_NONE);
-	/* the sixth: those are told first, in their order, and then it is asked */
-	ask(&g[5], "eve@example.com", "secret");
-	assert_int_equal(told.times, 0);
-	assert_true(span_eq(want_unasked().user, "ann@example.com"));
-	assert_true(span_eq(want_unasked().user, "ann@example.com"));
-	assert_true(span_eq(want_unasked().user, "bob@example.com"));
-	assert_true(span_eq(want_unasked().user, "cat@example.com"));
-	u = want_unasked();
-	assert_true(span_eq(u.user, "dan@example.com"));
-	assert_true(net_addr_equal_ip(&u.client, &client) && u.age_ms < 60000);
-	assert_int_equal(answer(want_ask().call, GUARD_GO, 0, 0), 0);
-	/* what was told is taken back like what was asked */
-	auth_guard_clear(&g[2]);
-	assert_true(want_note(GUARD_NONE).call == u.call);
-	clear_all(g, ARRAY_LEN(g));
-}
-
-static void
-test_calm_ends(void **state)
-{
-	struct auth_guard g[5] = {{.delay_ms = 0}};
-	struct ipc_guard_awake awake;
-	struct ipc_in in;
-
-	(void)state;
-	ledger_down();
-	ledger_up();
-	assert_int_equal(calm(1, 0), 0);
-	/* a failure: whoever shares a key with it is asked until the ledger has counted it */
-	ask(&g[0], "ann@example.com", "wrong");
-	auth_guard_note(&g[0], GUARD_FAILURE, "ann@example.com");
-	(void)want_note(GUARD_FAILURE);
-	assert_int_equal(calm(1, 0), 0);
-	ask(&g[0], "bob@example.com", "secret");
-	assert_int_equal(answer(want_ask().call, GUARD_GO, 0, 0), 0);
-	auth_guard_clear(&g[0]);
-	(void)want_note(GUARD_NONE);
-	assert_int_equal(calm(1, 1), 0);
-	ask(&g[0], "bob@example.com", "secret");
-	assert_int_equal(next_message().type, IPC_NONE);
-	/* to be awake is to tell all, and then to ask */
-	assert_int_equal(calm(0, 0), 0);
-	assert_true(span_eq(want_unasked().user, "bob@example.com"));
-	in = next_message();
-	assert_int_equal(in.type, IPC_GUARD_AWAKE);
-	assert_int_equal(ipc_decode_guard_awake(&in, &awake), 0);
-	assert_int_equal(awake.told, 1);
-	ask(&g[1], "cat@example.com", "secret");
-	(void)want_ask();
-	/* another ledger knows nothing: it is told what is under way, asked or not */
-	assert_int_equal(calm(1, 1), 0);
-	assert_int_equal(net_addr_parse_ip(span_of("198.51.100.1"), &client), 0);
-	ask(&g[2], "dan@example.com", "secret");
+	ask(g, user, password);
 	assert_int_equal(told.times, 1);
+	assert_int_equal(told.answer, AUTH_GUARD_GO);
+	assert_int_equal(g->delay_ms, 0);
+	assert_int_equal(next_message().type, IPC_NONE);
+}
+
+static void
+test_again(void **state)
+{
+	struct auth_guard g = {.delay_ms = 0};
+
+	(void)state;
 	ledger_down();
-	ask(&g[3], "eve@example.com", "secret");
-	assert_int_equal(told.times, 0);
 	ledger_up();
-	assert_true(span_eq(want_unasked().user, "bob@example.com"));
-	assert_true(span_eq(want_unasked().user, "dan@example.com"));
-	assert_int_equal(want_ask().call, g[1].call);
-	assert_int_equal(want_ask().call, g[3].call);
-	auth_guard_note(&g[2], GUARD_FAILURE, "dan@example.com");
-	(void)want_note(GUARD_FAILURE);
-	assert_int_equal(calm(1, 0), 0); /* does not show it yet */
-	ask(&g[4], "fay@example.com", "secret");
-	(void)want_ask();
-	assert_int_equal(calm(1, 2), -1); /* more than there were */
-	clear_all(g, ARRAY_LEN(g));
+	attempt("ann@example.com", "right", 0, GUARD_SUCCESS);
+	unasked(&g, "ann@example.com", "right");
+	auth_guard_note(&g, GUARD_SUCCESS, "ann@example.com");
+	assert_int_equal(next_message().type, IPC_NONE); /* no news */
+	unasked(&g, "Ann@EXAMPLE.com", "right");
+	auth_guard_note(&g, GUARD_NONE, "");
+	unasked(&g, "ann@example.com", "right");
+	auth_guard_clear(&g); /* the client went away */
+	assert_int_equal(next_message().type, IPC_NONE);
+	/* another password, user or place is asked about */
+	attempt("ann@example.com", "guess", 0, GUARD_NONE);
+	attempt("bob@example.com", "right", 0, GUARD_NONE);
+	assert_int_equal(net_addr_parse_ip(span_of("192.0.2.2"), &client), 0);
+	attempt("ann@example.com", "right", 0, GUARD_NONE);
 	assert_int_equal(net_addr_parse_ip(span_of("192.0.2.1"), &client), 0);
+	unasked(&g, "ann@example.com", "right");
+	/* a ledger that is away holds him up no more than one that is there */
 	ledger_down();
+	auth_guard_clear(&g);
+	ask(&g, "ann@example.com", "right");
+	assert_int_equal(told.answer, AUTH_GUARD_GO);
 	ledger_up();
+	assert_int_equal(next_message().type, IPC_NONE); /* no guess, so nothing is under way */
+	auth_guard_note(&g, GUARD_SUCCESS, "ann@example.com");
+	assert_int_equal(next_message().type, IPC_NONE);
+}
+
+static void
+test_again_ends(void **state)
+{
+	struct auth_guard g = {.delay_ms = 0};
+
+	(void)state;
+	/* whatever fails under the name at that place */
+	attempt("ann@example.com", "guess", 0, GUARD_FAILURE);
+	attempt("ann@example.com", "right", 0, GUARD_SUCCESS);
+	attempt("ann@example.com", "guess", 0, GUARD_FAILURE);
+	attempt("ann@example.com", "right", 0, GUARD_SUCCESS);
+	attempt("ann@example.com", "guess", 0, GUARD_RULE);
+	/* where failures are left: a refusal would be delayed */
+	attempt("ann@example.com", "right", 700, GUARD_SUCCESS);
+	attempt("ann@example.com", "right", 0, GUARD_SUCCESS);
+	/* a password that was changed meanwhile is counted, and ends it */
+	unasked(&g, "ann@example.com", "right");
+	auth_guard_note(&g, GUARD_FAILURE, "ann@example.com");
+	struct ipc_guard_note m = want_note(GUARD_FAILURE);
+	assert_true(span_eq(m.user, "ann@example.com") && net_addr_equal_ip(&m.client, &client));
+	attempt("ann@example.com", "right", 0, GUARD_FAILURE);
+	/* a new one takes the place of the old one */
+	attempt("ann@example.com", "right", 0, GUARD_SUCCESS);
+	attempt("ann@example.com", "new", 0, GUARD_SUCCESS);
+	unasked(&g, "ann@example.com", "new");
+	auth_guard_clear(&g);
+	attempt("ann@example.com", "right", 0, GUARD_FAILURE);
+	/* what cannot be compared is always asked about */
+	attempt("tom@example.com", NULL, 0, GUARD_SUCCESS);
+	attempt("tom@example.com", NULL, 0, GUARD_SUCCESS);
 }
 
 static int
@@ -509,8 +466,8 @@ main(void)
 	    cmocka_unit_test(test_answers),
 	    cmocka_unit_test(test_lies),
 	    cmocka_unit_test(test_restart),
-	    cmocka_unit_test(test_calm),
-	    cmocka_unit_test(test_calm_ends),
+	    cmocka_unit_test(test_again),
+	    cmocka_unit_test(test_again_ends),
 	    cmocka_unit_test(test_silence),
 	    cmocka_unit_test(test_hanging),
 	    cmocka_unit_test(test_exempt),

@@ -136,7 +136,7 @@ test_reload(void **state)
 static void
 test_restart(void **state)
 {
-	struct ipc_guard_unasked m = {
+	struct ipc_guard_begun m = {
 	    .client = ip("192.0.2.1"), .user = span_of("ann@x"), .guess = 1, .age_ms = 500};
 	struct buf b = BUF_INIT;
 	uint64_t call[2], waits;
@@ -155,8 +155,8 @@ test_restart(void **state)
 	for (int i = 0; i < 2; i++, m.guess++) {
 		m.call = call[i];
 		buf_reset(&b);
-		ipc_encode_guard_unasked(&b, &m);
-		send_frame(&auths[0], IPC_GUARD_UNASKED, &b);
+		ipc_encode_guard_begun(&b, &m);
+		send_frame(&auths[0], IPC_GUARD_BEGUN, &b);
 	}
 	buf_clear(&b);
 	turn_until(stat("under_way") == 2);

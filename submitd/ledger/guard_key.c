@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Keys of failed logins (A7). Pure; runs in ledger and in auth, which must agree.
+ * Keys of failed logins (A7). Pure; runs in ledger.
  */
-#include "ipc/guard_key.h"
+#include "ledger/guard_key.h"
 
 #include <string.h>
 
@@ -52,10 +52,4 @@ guard_mix(uint64_t h, const void *p, size_t n)
 		h ^= h >> 32;
 	}
 	return h;
-}
-
-uint16_t
-guard_cell(uint64_t seed, const struct guard_key *k)
-{
-	return (uint16_t)(guard_mix(seed, k, sizeof(*k)) >> 24 & (GUARD_CELLS - 1));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef SUBMITD_IPC_GUARD_KEY_H
-#define SUBMITD_IPC_GUARD_KEY_H
+#ifndef SUBMITD_LEDGER_GUARD_KEY_H
+#define SUBMITD_LEDGER_GUARD_KEY_H
 
 #include "base/mac.h"
 #include "base/net.h"
@@ -9,8 +9,7 @@
 #include <stdint.h>
 
 /*
- * What failed logins are counted by (A7), as the ledger, which counts, and auth, which
- * must know whose counts an attempt falls under, both make it. Pure.
+ * What failed logins are counted by (A7). Pure.
  */
 enum guard_kind {
 	GUARD_ADDRESS = 0,
@@ -35,14 +34,5 @@ void guard_keys_make(struct mac *names, const struct net_addr *client, struct sp
     struct guard_key keys[GUARD_KIND__MAX]);
 /* A number out of a number and some octets; for tables, not for secrets. */
 uint64_t guard_mix(uint64_t, const void *p, size_t n);
-
-/*
- * The table that the ledger tells auth: for each key a cell, which other keys may share.
- * It says how many of the guesses that a key without failures has room for are used up.
- */
-#define GUARD_CELLS 16384u
-#define GUARD_CELL_ASK 255u /* locked out, or a refusal would be delayed: always ask */
-#define GUARD_ROOM_MAX 128u /* half of what may be under way of one key: GUARD_PENDING_MAX */
-uint16_t guard_cell(uint64_t seed, const struct guard_key *);
 
 #endif
