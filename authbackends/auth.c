@@ -225,8 +225,7 @@ on_ctl(struct ipc_peer *p, struct ipc_in *in)
 		    ",\"guard_not_now\":%" PRIu64 ",\"guard_waiting\":%zu",
 		    proc_instance(), st->open, st->started, st->accepted, st->denied, st->temporary,
 		    st->malformed, st->by_rule, out_stats.records, out_stats.lost, gs->asked,
-		    gs->unasked, gs->locked,
-		    gs->not_now, gs->waiting);
+		    gs->unasked, gs->locked, gs->not_now, gs->waiting);
 		add_backends(&out);
 		buf_add_byte(&out, '}');
 	} else {
