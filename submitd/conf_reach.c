@@ -6,8 +6,8 @@
  */
 #include "conf_reach.h"
 
+#include "authbackends/ldap_conn.h"
 #include "base/buf.h"
-#include "base/ldap_text.h"
 #include "base/list.h"
 #include "base/str.h"
 #include "base/stream.h"
@@ -22,7 +22,7 @@
 #define PIECE 4096u
 
 /* What is done behind the connection. */
-enum ask { ASK_NOTHING = 0, ASK_TLS = 1, ASK_SMTP = 2, ASK_LDAP = 3 };
+enum ask { ASK_NOTHING = 0, ASK_TLS = 1, ASK_SMTP = 2 };
 
 struct target {
 	struct conf_where where;
@@ -91,38 +91,6 @@ out:
 	return rc;
 }
 
-static int
-read_all(struct stream *s, uint8_t *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t r = stream_read(s, p, n);
-
-		if (r <= 0)
-			return fail(s, "the server closed the connection");
-		p += r;
-		n -= (size_t)r;
-	}
-	return 0;
-}
-
-/* StartTLS (RFC 4511, 4.14): an extended request as message 1, and its result. */
-static int
-ask_ldap(struct stream *s, const struct target *t)
-{
-	static const char request[] = "\x30\x1d\x02\x01\x01\x77\x18\x80\x16"
-				      "1.3.6.1.4.1.1466.20037";
-	uint8_t head[2], in[127];
-
-	if (stream_write(s, request, sizeof(request) - 1) == -1 ||
-	    read_all(s, head, sizeof(head)) == -1)
-		return -1;
-	/* message 1, extended response, the result's code first: nobody needs longer lengths */
-	if (head[0] != 0x30 || head[1] < 8 || head[1] > sizeof(in) ||
-	    read_all(s, in, head[1]) == -1 || in[3] != 0x78 || in[5] != 0x0a || in[7] != 0)
-		return fail(s, "the server refuses StartTLS");
-	return stream_start_tls(s, t->ctx, t->host);
-}
-
 /* met: it can be reached, whatever comes then. */
 static int
 try_address(const struct reach *r, struct stream *s, const struct target *t,
@@ -140,10 +108,33 @@ try_address(const struct reach *r, struct stream *s, const struct target *t,
 		return stream_start_tls(s, t->ctx, t->host);
 	case ASK_SMTP:
 		return ask_smtp(r, s, t);
-	case ASK_LDAP:
-		return ask_ldap(s, t);
 	}
 	return 0;
+}
+
+/* False, and counted: those before took all of the time. */
+static bool
+is_time_left(struct reach *r, const struct target *t)
+{
+	if (stream_clock_ms() < r->until_ms)
+		return true;
+	r->untried++;
+	r->untried_at = t->where;
+	return false;
+}
+
+static void
+report(const struct reach *r, const struct target *t, bool met, const char *why)
+{
+	if (strstr(why, "certificate:") != NULL)
+		conf_findings_add(r->findings, false, t->where,
+		    "%s: %s port %u is not trusted: %s; see ca_file, and which name the "
+		    "certificate is for",
+		    t->what, t->host, t->port, why);
+	else
+		conf_findings_add(r->findings, false, t->where,
+		    "%s: %s port %u cannot be %s now: %s", t->what, t->host, t->port,
+		    met ? "used" : "reached", why);
 }
 
 static void
@@ -156,11 +147,8 @@ try_host(struct reach *r, const struct target *t)
 	size_t n;
 	bool up = false, met = false;
 
-	if (now >= r->until_ms) {
-		r->untried++;
-		r->untried_at = t->where;
+	if (!is_time_left(r, t))
 		return;
-	}
 	n = stream_resolve(t->host, t->port, until, addrs, ARRAY_LEN(addrs), why, sizeof(why));
 	for (size_t i = 0; i < n && !up; i++) {
 		int64_t left = until - stream_clock_ms();
@@ -170,15 +158,8 @@ try_host(struct reach *r, const struct target *t)
 		(void)str_copy(why, sizeof(why), s.error);
 		stream_close(&s);
 	}
-	if (!up && strstr(why, "certificate:") != NULL)
-		conf_findings_add(r->findings, false, t->where,
-		    "%s: %s port %u is not trusted: %s; see ca_file, and which name the "
-		    "certificate is for",
-		    t->what, t->host, t->port, why);
-	else if (!up)
-		conf_findings_add(r->findings, false, t->where,
-		    "%s: %s port %u cannot be %s now: %s", t->what, t->host, t->port,
-		    met ? "used" : "reached", why);
+	if (!up)
+		report(r, t, met, why);
 }
 
 static void
@@ -200,23 +181,41 @@ try_url(struct reach *r, const struct conf_backend *b, unsigned option, const ch
 	SSL_CTX_free(t.ctx);
 }
 
+/* As the backend does it, up to where it would say who it is. */
+static void
+try_ldap(struct reach *r, const struct target *t, const struct ldap_server *server)
+{
+	struct ldap_ask ask = {.deadline_ms = stream_clock_ms() + CONF_REACH_EACH_MS};
+	struct ldap_conn *c;
+
+	if (!is_time_left(r, t))
+		return;
+	c = ldap_conn_open(server, &ask);
+	if (c == NULL) /* what fails behind the connection is StartTLS or TLS */
+		report(r, t, strstr(ask.why, "TLS") != NULL, ask.why);
+	ldap_conn_close(c);
+}
+
 static void
 try_directory(struct reach *r, const struct conf_ldap *d)
 {
 	char err[256];
 	SSL_CTX *ctx = tls_client_new(d->ca_file, true, err, sizeof(err));
-	struct ldap_uri u;
 
-	for (size_t i = 0; i < d->uri.n; i++) {
-		struct target t = {.where = d->uri.where, .ctx = ctx};
+	ldap_conn_init();
+	for (size_t i = 0; i < d->uri.n && ctx != NULL; i++) {
+		struct ldap_server server = {.text = d->uri.v[i],
+		    .ctx = ctx,
+		    .starttls = d->starttls,
+		    .connect_ms = CONF_REACH_EACH_MS,
+		    .request_ms = CONF_REACH_EACH_MS};
+		struct target t = {.where = d->uri.where, .host = server.uri.host};
 
-		if (ldap_uri_parse(d->uri.v[i], &u) != NULL ||
+		if (ldap_uri_parse(d->uri.v[i], &server.uri) != NULL ||
 		    str_printf(t.what, sizeof(t.what), "ldap \"%s\"", d->title) == -1)
 			continue;
-		t.host = u.host;
-		t.port = u.port;
-		t.ask = u.tls ? ASK_TLS : d->starttls ? ASK_LDAP : ASK_NOTHING;
-		try_host(r, &t);
+		t.port = server.uri.port;
+		try_ldap(r, &t, &server);
 	}
 	SSL_CTX_free(ctx);
 }

@@ -169,6 +169,7 @@ class TlsServer(threading.Thread):
 
 SMTP = [b"220 x\r\n", b"250-x\r\n250 STARTTLS\r\n", b"220 go\r\n"]
 LDAP_RESULT = bytes.fromhex("300c02010178070a0100" + "04000400")
+LDAP_WIDE = bytes.fromhex("30840000001002010178840000000" + "70a010004000400")     # as AD does
 LDAP_NO = bytes.fromhex("300c02010178070a0101" + "04000400")
 
 
@@ -185,8 +186,9 @@ def untrusted(s):
                 'backend "x" { type = ldap  profile = "x" }',
         "smtp": 'backend "x" { type = smtp  transport = "x" }\n'
                 'transport "x" { method = static  hosts = {"localhost:%d"}  %s }'}
-    talks = {"https": [], "ldaps": [], "ldap": [b"", LDAP_RESULT], "smtp": SMTP}
-    for kind, text in block.items():
+    talks = {"https": [], "ldaps": [], "ldap": [b"", LDAP_RESULT], "smtp": SMTP,
+             "wide": [b"", LDAP_WIDE]}
+    for kind, text in [*block.items(), ("wide", block["ldap"])]:
         peer = TlsServer(s, talks[kind])
         for trusted in (False, True):
             s.write_conf(extra=text % (peer.port, ca if trusted else ""))
@@ -196,7 +198,7 @@ def untrusted(s):
             ok("cannot be" not in said, f"{kind}: {said}")
         ok(b"AUTH" not in peer.heard and b"dc=x" not in peer.heard, str(peer.heard))
         peer.listener.close()
-    for kind, talk, want in (("ldap", [b"", LDAP_NO], "refuses StartTLS"),
+    for kind, talk, want in (("ldap", [b"", LDAP_NO], "StartTLS: 1"),
                              ("smtp", [b"220 x\r\n", b"250 x\r\n"], "STARTTLS"),
                              ("smtp", [b"554 go away\r\n"], "says 554"),
                              ("https", [b"HTTP/1.1 200 OK\r\n\r\n"], "TLS handshake")):
