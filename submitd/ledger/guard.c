@@ -98,8 +98,9 @@ guard_row_is_locked(const struct guard_row *r, int64_t now)
 	return r->until_ms > now;
 }
 
-uint32_t
-guard_row_room(const struct guard *g, const struct guard_row *r, int64_t now)
+/* How many different guesses may be under way. After a lock-out is over: one. */
+static uint32_t
+row_room(const struct guard *g, const struct guard_row *r, int64_t now)
 {
 	const struct conf_rates *rates = &g->options.rates[r->key.kind];
 	uint32_t room = UINT32_MAX, n;
@@ -124,8 +125,8 @@ row_is_over(const struct guard *g, const struct guard_row *r, int64_t now)
 }
 
 /* The tarpit: nothing for the first few, then 1 s, 2 s, 4 s and so on. */
-int64_t
-guard_row_delay(const struct guard *g, const struct guard_row *r, int64_t now)
+static int64_t
+row_delay(const struct guard *g, const struct guard_row *r, int64_t now)
 {
 	const struct conf_rates *rates = &g->options.rates[r->key.kind];
 	const struct conf_rate *rate = &rates->v[g->shortest[r->key.kind]];
@@ -167,7 +168,7 @@ is_full(const struct guard *g, const struct guard_row *r, int64_t now)
 
 	for (uint32_t i = 0; i < r->n_pending; i++)
 		n += !shared || now - r->pending[i].since_ms < GUARD_PENDING_MS;
-	return r->n_pending >= GUARD_PENDING_MAX || n >= guard_row_room(g, r, now);
+	return r->n_pending >= GUARD_PENDING_MAX || n >= row_room(g, r, now);
 }
 
 static void
@@ -259,7 +260,7 @@ judge_row(struct guard *g, int64_t now, struct guard_row *r, struct guard_answer
 		a->kind = (enum guard_kind)r->key.kind;
 		a->until_ms = r->until_ms;
 	}
-	delay = guard_row_delay(g, r, now);
+	delay = row_delay(g, r, now);
 	a->delay_ms = delay > a->delay_ms ? delay : a->delay_ms;
 	if (r->until_ms != 0 && r->tries < 1000)
 		r->tries++;

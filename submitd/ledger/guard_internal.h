@@ -48,10 +48,6 @@ void guard_row_lock(struct guard *, struct guard_row *, int64_t until_ms);
 void guard_row_bound(const struct guard *, struct guard_row *, int64_t now);
 void guard_row_name(struct guard_row *, struct span name);
 
-/* guard.c: how many different guesses may be under way. After a lock-out is over: one. */
-uint32_t guard_row_room(const struct guard *, const struct guard_row *, int64_t now);
-/* guard.c: how much later a refusal of an attempt of now is to come. */
-int64_t guard_row_delay(const struct guard *, const struct guard_row *, int64_t now);
 /* guard.c: removes a row that says nothing any more (NULL is fine); true when it did. */
 bool guard_row_drop_empty(struct guard *, struct guard_row *, int64_t now);
 
