@@ -183,8 +183,8 @@ auth_guard_ask(struct auth_guard *g, const struct conf *c, const struct net_addr
 	g->call = ++last_call;
 	g->sent = false;
 	g->since_ms = ev_now_ms();
-	/* what cannot be compared, and where nobody is to be remembered: 0 */
-	g->keep_ms = password == NULL ? 0 : c->auth_guard->remember;
+	/* what cannot be compared, or names nobody who could be known there: 0 */
+	g->keep_ms = password == NULL || g->user[0] == '\0' ? 0 : c->auth_guard->remember;
 	g->unasked =
 	    g->keep_ms != 0 && auth_known_is(client, g->user, g->guess, g->since_ms, g->keep_ms);
 	if (g->unasked) {

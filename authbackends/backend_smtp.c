@@ -224,9 +224,8 @@ smtp_open(const struct conf *conf, const struct conf_backend *block, void **self
 	if (block->tls != BACKEND_TLS_NONE) {
 		bool verify = block->tls == BACKEND_TLS_REQUIRE_VERIFY;
 
-		b->ctx = verify && t->pinned.n > 0
-		             ? tls_pin_new(t->pinned.v, t->pinned.n, text, sizeof(text))
-		             : tls_client_new(t->ca_file, verify, text, sizeof(text));
+		b->ctx = tls_pin_or_client_new(
+		    t->pinned.v, t->pinned.n, t->ca_file, verify, text, sizeof(text));
 		if (b->ctx == NULL)
 			goto fail;
 		/* without verification, too: passwords deserve it */

@@ -229,8 +229,8 @@ transport_ctx(const struct conf_backend *b, const struct conf_transport *t)
 
 	if (b->tls == BACKEND_TLS_NONE)
 		return NULL;
-	return verify && t->pinned.n > 0 ? tls_pin_new(t->pinned.v, t->pinned.n, err, sizeof(err))
-	                                 : tls_client_new(t->ca_file, verify, err, sizeof(err));
+	return tls_pin_or_client_new(
+	    t->pinned.v, t->pinned.n, t->ca_file, verify, err, sizeof(err));
 }
 
 static void

@@ -73,9 +73,8 @@ prepare(const struct conf *conf, char *err, size_t errsize)
 
 		if (t->tls == TRANSPORT_TLS_NONE)
 			continue;
-		self.tls[i] = verify && t->pinned.n > 0
-		                  ? tls_pin_new(t->pinned.v, t->pinned.n, why, sizeof(why))
-		                  : tls_client_new(t->ca_file, verify, why, sizeof(why));
+		self.tls[i] = tls_pin_or_client_new(
+		    t->pinned.v, t->pinned.n, t->ca_file, verify, why, sizeof(why));
 		if (self.tls[i] == NULL) {
 			snprintf(err, errsize, "transport \"%s\": %s", t->title, why);
 			return -1;

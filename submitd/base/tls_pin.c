@@ -139,6 +139,14 @@ tls_pin_new(char *const *files, size_t n, char *err, size_t errsize)
 	return ctx;
 }
 
+SSL_CTX *
+tls_pin_or_client_new(
+    char *const *files, size_t n, const char *ca_file, bool verify, char *err, size_t errsize)
+{
+	return verify && n > 0 ? tls_pin_new(files, n, err, errsize)
+	                       : tls_client_new(ca_file, verify, err, errsize);
+}
+
 /* ---- submitd -t ------------------------------------------------------------------------------
  */
 

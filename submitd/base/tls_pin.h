@@ -2,6 +2,7 @@
 #ifndef SUBMITD_BASE_TLS_PIN_H
 #define SUBMITD_BASE_TLS_PIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <openssl/ssl.h>
@@ -15,6 +16,13 @@
  * name and dates must be right. n is at least 1. The files are read now. NULL with err.
  */
 SSL_CTX *tls_pin_new(char *const *files, size_t n, char *err, size_t errsize);
+
+/*
+ * What a connection to a server of ours trusts: these files if it verifies and there are any, else
+ * tls_client_new() with ca_file.
+ */
+SSL_CTX *tls_pin_or_client_new(
+    char *const *files, size_t n, const char *ca_file, bool verify, char *err, size_t errsize);
 
 /*
  * Whether a file would do: 0 with the certificates' first notAfter, in seconds since 1970; -1 with

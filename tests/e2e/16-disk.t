@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 
+import disk
 import peers
 import smtpc
 from daemon import USER, Service, patience
@@ -26,24 +27,15 @@ def answered(r):
 @contextlib.contextmanager
 def fixture():
     """The spool is a tmpfs of 200 MiB: the queue keeps 64 MiB of it for its own work."""
-    peers.need_root("mounting a small file system")
-    with NextHop() as hop, Service(next_port=hop.port, start=False) as s:
+    with NextHop() as hop, Service(next_port=hop.port, start=False) as s, \
+            disk.small_disk(s, "spool", "size=200m,mode=755"):
         s.hop = hop
-        spool = s.dir + "/spool"
-        os.mkdir(spool)
-        r = peers.run("mount", "-t", "tmpfs", "-o", "size=200m,mode=755", "tmpfs", spool)
-        if r.returncode:
-            raise peers.Skip("mount -t tmpfs: " + r.stderr.strip())
-        try:
-            s.start()
-            yield s
-            equal(s.stop(), 0)
-        finally:
-            s.kill_all()
-            peers.run("umount", "-l", spool)
+        s.start()
+        yield s
+        equal(s.stop(), 0)
 
 
-def fill(s, hold=True):
+def fill(s):
     """Sends until refused; gives the recipients that were accepted and the refusal."""
     accepted, reply = [], None
     body = ("x" * 70 + "\r\n") * 14000              # about 1 MiB
@@ -88,20 +80,10 @@ def again(s):
     s.hop.wait(1, rcpt="again@remote.example", seconds=patience(30))
 
 
-def take_all(s):
-    """Somebody else takes all room to the last block. Gives the file that has it."""
-    path = s.dir + "/spool/rubbish"
-    with open(path, "wb", buffering=0) as f:            # nothing is left to close()
-        with contextlib.suppress(OSError):
-            while True:
-                f.write(b"\0" * 65536)
-    return path
-
-
 @contextlib.contextmanager
 def filled(s):
     queue = s.roles()["queue"]
-    path = take_all(s)
+    path = disk.fill(s.dir + "/spool")
     yield
     os.unlink(path)
     equal([s.roles()["queue"], s.events(event="spool", state="failed")], [queue, []])
@@ -158,7 +140,7 @@ def stopped(s):
             equal(c.message(USER, rcpt, smtpc.letter())[0], 250)
     ok(tried.wait(patience(30)), "a delivery is under way")
     waiting = s.log().count("waits for room")
-    path = take_all(s)
+    path = disk.fill(s.dir + "/spool")
     go.set()
     wait_for(lambda: s.log().count("waits for room") > waiting, "results that wait", patience(30))
     s.p.send_signal(signal.SIGTERM)                     # the results may wait for 25 seconds,

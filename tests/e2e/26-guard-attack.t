@@ -12,9 +12,9 @@ import subprocess
 import time
 
 import peer_web
-import peers
 import scram
 from daemon import PASSWORD, USER, patience
+from disk import fill, small_disk
 from guarded import (BOB, GUARD, LOCKED, RIGHT, WRONG, asked, connect, counted, guess, ledger,
                      ledger_when_up, login, service, written)
 from tap import equal, ok, run, test, wait_for
@@ -218,48 +218,29 @@ def rotten(_):
         equal(s.events(event="guard", state="failing"), [])
 
 
-def write_state(s, name, n):
-    with open(f"{s.dir}/state/{name}", "wb", buffering=0) as f:
-        try:
-            for _i in range(n):
-                f.write(bytes(65536))
-        except OSError:
-            pass
-
-
 @test("A7: a full disk: what is counted holds, honest users get in, and it is written later", 180)
 def full(_):
-    peers.need_root("mounting a small file system")
-    with service(start=False) as s:
-        state = s.dir + "/state"
-        os.mkdir(state)
-        r = peers.run("mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", state)
-        if r.returncode:
-            raise peers.Skip("mount -t tmpfs: " + r.stderr.strip())
-        try:
-            write_state(s, "ballast", 100)
-            s.start()                           # with no room at all
-            guess(s, 5, source="127.51.0.1")
-            equal(login(s, BOB, source="127.51.0.1"), LOCKED)
-            equal(login(s, source="127.52.0.1"), RIGHT)
-            s.wait_log(event="guard", state="failing")
-            os.unlink(state + "/ballast")
-            s.wait_log(event="guard", state="recovered")
-            written(s)
-            s.kill_all()
-            s.start()
-            equal(login(s, BOB, source="127.51.0.1"), LOCKED, "after a restart")
-            equal(login(s, source="127.52.0.1"), RIGHT)
-            write_state(s, "ballast", 100)      # full again, and a restart in the middle of it
-            guess(s, 1, source="127.53.0.1")
-            s.kill_all()
-            s.start()
-            equal(login(s, BOB, source="127.51.0.1"), LOCKED, "after one with a full disk")
-            equal(login(s, source="127.52.0.1"), RIGHT)
-            equal(s.stop(), 0)
-        finally:
-            s.kill_all()
-            peers.run("umount", "-l", state)
+    with service(start=False) as s, small_disk(s, "state", "size=2m,mode=700") as state:
+        ballast = fill(state)
+        s.start()                           # with no room at all
+        guess(s, 5, source="127.51.0.1")
+        equal(login(s, BOB, source="127.51.0.1"), LOCKED)
+        equal(login(s, source="127.52.0.1"), RIGHT)
+        s.wait_log(event="guard", state="failing")
+        os.unlink(ballast)
+        s.wait_log(event="guard", state="recovered")
+        written(s)
+        s.kill_all()
+        s.start()
+        equal(login(s, BOB, source="127.51.0.1"), LOCKED, "after a restart")
+        equal(login(s, source="127.52.0.1"), RIGHT)
+        fill(state)      # full again, and a restart in the middle of it
+        guess(s, 1, source="127.53.0.1")
+        s.kill_all()
+        s.start()
+        equal(login(s, BOB, source="127.51.0.1"), LOCKED, "after one with a full disk")
+        equal(login(s, source="127.52.0.1"), RIGHT)
+        equal(s.stop(), 0)
 
 
 run()

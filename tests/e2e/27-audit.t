@@ -18,8 +18,9 @@ import subprocess
 
 import peers
 import smtpc
-from auditlog import accepted, fill, recorded, records, small_disk, verify
+from auditlog import accepted, recorded, records, verify
 from daemon import PASSWORD, USER, Service, Sink, load, patience, uuids
+from disk import fill, small_disk
 from tap import equal, ok, run, test, wait_for
 
 AUDIT = 'audit { file = "@D@/audit.log"  checkpoint = "2s" }'

@@ -12,8 +12,9 @@ import signal
 import sqlite3
 
 import smtpc
-from auditlog import accepted, fill, recorded, records, small_disk, verify
+from auditlog import accepted, recorded, records, verify
 from daemon import USER, Service, Sink, patience, variant
+from disk import fill, small_disk
 from tap import equal, ok, run, test, wait_for
 
 

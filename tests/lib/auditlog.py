@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: ISC
-"""What a test asks of the audit record, and a disk for it that runs full."""
+"""What a test asks of the audit record."""
 import collections
-import contextlib
 import json
-import os
 
-import peers
 from daemon import patience
 from tap import equal, wait_for
 
@@ -48,27 +45,3 @@ def recorded(s, mids, names=("audit.log",)):
     except AssertionError:
         lines = [x for x in s.log().split("\n") if any(m in x for m in list(missing)[:2])]
         raise AssertionError("\n".join([f"no record of {len(missing)}:", *lines])) from None
-
-
-@contextlib.contextmanager
-def small_disk(s, size="4m"):
-    """s.dir/small, a file system of its own; s is killed before it goes."""
-    peers.need_root("mounting a small file system")
-    os.mkdir(s.dir + "/small")
-    r = peers.run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", s.dir + "/small")
-    if r.returncode:
-        raise peers.Skip("mount -t tmpfs: " + r.stderr.strip())
-    try:
-        yield s.dir + "/small"
-    finally:
-        s.kill_all()
-        peers.run("umount", "-l", s.dir + "/small")
-
-
-def fill(directory):
-    """To the last octet. Gives the file that takes the room."""
-    path = directory + "/ballast"
-    with contextlib.suppress(OSError), open(path, "ab", buffering=0) as f:
-        while True:
-            f.write(b"x" * 4096)
-    return path

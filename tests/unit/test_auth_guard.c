@@ -428,6 +428,9 @@ test_again_ends(void **state)
 	/* what cannot be compared is always asked about */
 	attempt("tom@example.com", NULL, 0, GUARD_SUCCESS);
 	attempt("tom@example.com", NULL, 0, GUARD_SUCCESS);
+	/* and who names nobody: for him the failures of others at that address count */
+	attempt("", "token", 0, GUARD_SUCCESS);
+	attempt("", "token", 0, GUARD_SUCCESS);
 }
 
 static int
