@@ -136,7 +136,7 @@ open_source(struct oauth *o, char *err, size_t errsize)
 		return -1;
 	if (b->introspection_url != NULL)
 		return read_client(o, err, errsize);
-	o->keys = jwks_cache_new(o->client, url, b->jwks_refresh);
+	o->keys = jwks_cache_new(o->client, url, b->jwks_refresh, (unsigned)b->concurrency / 2);
 	return 0;
 }
 

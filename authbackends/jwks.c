@@ -249,6 +249,17 @@ jwks_has(const struct jwks *set, const struct jwt *t)
 }
 
 bool
+jwks_names(const struct jwks *set, const struct jwt *t)
+{
+	size_t i;
+
+	for (i = 0; t->has_kid && i < set->n; i++)
+		if (set->keys[i].has_kid && strcmp(set->keys[i].kid, t->kid) == 0)
+			return true;
+	return false;
+}
+
+bool
 jwks_verify(const struct jwks *set, const struct jwt *t)
 {
 	size_t i, tried = 0;

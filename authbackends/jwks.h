@@ -23,6 +23,8 @@ size_t jwks_count(const struct jwks *);
 
 /* Whether a token's key is there: by its kid, or, where it names none, by its algorithm. */
 bool jwks_has(const struct jwks *, const struct jwt *);
+/* Whether a key of the token's kid is there, be it for another algorithm. */
+bool jwks_names(const struct jwks *, const struct jwt *);
 /* True when one of those keys made the signature. */
 bool jwks_verify(const struct jwks *, const struct jwt *);
 

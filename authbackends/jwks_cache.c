@@ -27,13 +27,17 @@ struct jwks_cache {
 	struct http_client *client; /* NULL: fixed */
 	const char *url;
 	int64_t max_age_ms;
+	unsigned max_waiting;
 	pthread_mutex_t lock;
 	pthread_cond_t fetched;
 	/* all below under the lock */
 	struct shared_set *set; /* NULL: none yet */
 	int64_t set_ms;         /* when it came */
 	int64_t next_ms;        /* no fetch before */
+	uint64_t fetches;       /* so many were begun */
+	uint64_t set_fetch;     /* which of them the set is from */
 	bool fetching;
+	unsigned waiting;            /* for the fetch under way */
 	char error[AUTH_REASON_MAX]; /* of the last fetch; "": it went well */
 	bool lasting;
 };
@@ -73,13 +77,15 @@ set_release(struct shared_set *s)
 }
 
 struct jwks_cache *
-jwks_cache_new(struct http_client *client, const char *url, int64_t max_age_ms)
+jwks_cache_new(
+    struct http_client *client, const char *url, int64_t max_age_ms, unsigned max_waiting)
 {
 	struct jwks_cache *k = cache_new();
 
 	k->client = client;
 	k->url = url;
 	k->max_age_ms = max_age_ms;
+	k->max_waiting = max_waiting;
 	return k;
 }
 
@@ -139,7 +145,8 @@ wants_fetch(const struct jwks_cache *k, const struct jwt *t, int64_t now)
 		return false;
 	if (k->set == NULL || now - k->set_ms >= k->max_age_ms)
 		return true;
-	return !jwks_has(k->set->keys, t) && now - k->set_ms >= JWKS_MIN_AGE_MS;
+	return !jwks_has(k->set->keys, t) && !jwks_names(k->set->keys, t) &&
+	       now - k->set_ms >= JWKS_MIN_AGE_MS;
 }
 
 /* Under the lock: lets it go, fetches, takes it again. */
@@ -147,6 +154,7 @@ static void
 fetch_now(struct jwks_cache *k, const struct jwt *t, struct auth_check *c)
 {
 	int64_t now = auth_clock_ms(), until = c->deadline_ms;
+	uint64_t fetch_no = ++k->fetches;
 	char error[AUTH_REASON_MAX];
 	struct jwks *keys;
 	bool lasting;
@@ -168,24 +176,40 @@ fetch_now(struct jwks_cache *k, const struct jwt *t, struct auth_check *c)
 		set_release(k->set);
 		k->set = set_share(keys);
 		k->set_ms = now;
+		k->set_fetch = fetch_no;
 		k->next_ms = 0;
 	}
 	pthread_cond_broadcast(&k->fetched);
 }
 
-/* Under the lock. False: the deadline has passed. */
+/*
+ * Under the lock. False: the deadline has passed, or enough wait already while there is a set:
+ * made-up key ids are not to keep all workers from tokens that it can verify.
+ */
 static bool
 wait_for_other(struct jwks_cache *k, int64_t deadline_ms)
 {
 	struct timespec until = {
 	    .tv_sec = deadline_ms / 1000, .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+	int rc;
 
-	return pthread_cond_timedwait(&k->fetched, &k->lock, &until) != ETIMEDOUT;
+	if (k->set != NULL && k->waiting >= k->max_waiting)
+		return false;
+	k->waiting++;
+	rc = pthread_cond_timedwait(&k->fetched, &k->lock, &until);
+	k->waiting--;
+	return rc != ETIMEDOUT;
 }
 
-/* Under the lock: the set to verify with, or NULL with the verdict. */
+/*
+ * Under the lock: the set to verify with, or NULL with the verdict. An unknown key is a no only
+ * by a set that was asked for after the token came (began: fetches begun by then); while the pace
+ * forbids to ask, nobody knows. Such a token proves nothing and finds out nothing, so it need not
+ * count as a guess (A7).
+ */
 static struct shared_set *
-choose(struct jwks_cache *k, const struct jwt *t, struct auth_check *c, enum verdict *v)
+choose(struct jwks_cache *k, const struct jwt *t, uint64_t began, struct auth_check *c,
+    enum verdict *v)
 {
 	const char *why = "key set: no answer in time";
 	struct shared_set *set = k->set;
@@ -199,9 +223,16 @@ choose(struct jwks_cache *k, const struct jwt *t, struct auth_check *c, enum ver
 	}
 	if (k->error[0] != '\0') {
 		why = k->error;
-	} else if (set != NULL && !k->fetching) {
+	} else if (set != NULL && jwks_names(set->keys, t)) {
+		why = "the key that the token names is not for its algorithm";
+		*v = V_PERM;
+	} else if (set != NULL && (k->client == NULL || k->set_fetch > began)) {
 		why = "the token was signed with an unknown key";
 		*v = V_PERM;
+	} else if (set != NULL) {
+		why = k->fetching
+		          ? "the token's key is unknown, and new keys are being asked for"
+		          : "the token's key is unknown, and it is too early to ask for new keys";
 	}
 	c->answered = set != NULL; /* tokens of known keys can be verified */
 	(void)str_copy(c->reason, sizeof(c->reason), why);
@@ -212,9 +243,11 @@ enum verdict
 jwks_cache_verify(struct jwks_cache *k, const struct jwt *t, struct auth_check *c, bool *lasting)
 {
 	struct shared_set *set;
+	uint64_t began;
 	enum verdict v;
 
 	pthread_mutex_lock(&k->lock);
+	began = k->fetches;
 	while (wants_fetch(k, t, auth_clock_ms())) {
 		if (!k->fetching)
 			fetch_now(k, t, c);
@@ -222,7 +255,7 @@ jwks_cache_verify(struct jwks_cache *k, const struct jwt *t, struct auth_check *
 			 !wait_for_other(k, c->deadline_ms))
 			break;
 	}
-	set = choose(k, t, c, &v);
+	set = choose(k, t, began, c, &v);
 	*lasting = set == NULL && v == V_TEMP && k->lasting;
 	pthread_mutex_unlock(&k->lock);
 	if (set == NULL)

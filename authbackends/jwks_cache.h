@@ -20,14 +20,18 @@
  * One worker fetches at a time; the others go on with the set that is there, or wait.
  */
 struct jwks_cache;
-/* client, url and block outlive it. */
-struct jwks_cache *jwks_cache_new(struct http_client *, const char *url, int64_t max_age_ms);
+/*
+ * client and url outlive it. max_waiting: so many workers at most wait for another's fetch while
+ * there is a set.
+ */
+struct jwks_cache *jwks_cache_new(
+    struct http_client *, const char *url, int64_t max_age_ms, unsigned max_waiting);
 struct jwks_cache *jwks_cache_new_fixed(struct jwks *); /* takes the set; nothing is fetched */
 void jwks_cache_free(struct jwks_cache *);              /* NULL is fine */
 
 /*
- * V_OK: a key of the set made the signature. V_PERM: none did. V_TEMP: the set cannot be had.
- * *lasting: only an operator can change that. On a worker, until c->deadline_ms.
+ * V_OK: a key of the set made the signature. V_PERM: none did. V_TEMP: the set cannot be had, or
+ * not now. *lasting: only an operator can change that. On a worker, until c->deadline_ms.
  */
 enum verdict jwks_cache_verify(
     struct jwks_cache *, const struct jwt *, struct auth_check *c, bool *lasting);

@@ -27,9 +27,10 @@ struct http_test {
 	pthread_mutex_t lock;
 	/* under the lock */
 	int status;
-	struct buf body; /* the answer */
-	struct buf last; /* the last request, whole */
-	int delay_ms;    /* before each answer; negative: none comes */
+	struct buf body;  /* the answer */
+	struct buf last;  /* the last request, whole */
+	int delay_ms;     /* before each answer; negative: none comes */
+	atomic_bool hold; /* answers come when this is over */
 	atomic_int asked;
 	atomic_bool over;
 };
@@ -74,6 +75,8 @@ http_test_serve(struct http_test *h, int fd)
 		goto out;
 	}
 	usleep((useconds_t)delay * 1000);
+	while (atomic_load(&h->hold) && !atomic_load(&h->over))
+		usleep(1000);
 	(void)send(fd, buf_data(&out), buf_len(&out), MSG_NOSIGNAL);
 out:
 	close(fd);

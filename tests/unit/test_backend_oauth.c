@@ -105,6 +105,7 @@ open_backend(struct conf_backend *b)
 
 struct asked {
 	enum verdict v;
+	bool answered;
 	char name[ADDR_TEXT], reason[AUTH_REASON_MAX];
 	int64_t ms;
 	struct buf trace;
@@ -120,6 +121,7 @@ ask(void *self, const char *token, int64_t timeout_ms)
 	secret_set(&c.password, token, strlen(token));
 	r.v = authbackend_oauth.check(self, &c);
 	r.ms = auth_clock_ms() - r.ms;
+	r.answered = c.answered;
 	(void)str_copy(r.name, sizeof(r.name), c.name);
 	(void)str_copy(r.reason, sizeof(r.reason), c.reason);
 	assert_null(strstr(buf_cstr(&c.trace), token));
@@ -275,16 +277,30 @@ test_keys(void **state)
 	assert_string_equal(r.name, "alice@example.com");
 	assert_int_equal(ASK(one).v, V_OK);
 	assert_int_equal(atomic_load(&server.asked), 3);
-	/* an unknown key: no while the set is fresh, then it is fetched again */
+	/* an unknown key: not known while the set is fresh, then asked for, and that is a no */
+	r = ASK(two);
+	assert_int_equal(r.v, V_TEMP);
+	assert_true(r.answered);
+	assert_non_null(strstr(r.reason, "too early"));
+	assert_int_equal(atomic_load(&server.asked), 3);
+	clock_shift_ms += JWKS_MIN_AGE_MS;
 	r = ASK(two);
 	assert_int_equal(r.v, V_PERM);
 	assert_non_null(strstr(r.reason, "unknown key"));
-	assert_int_equal(atomic_load(&server.asked), 3);
+	assert_int_equal(ASK(two).v, V_TEMP);
+	assert_int_equal(ASK(one).v, V_OK);
+	assert_int_equal(atomic_load(&server.asked), 4);
+	/* a known one, but for another algorithm */
+	token_sign(&odd, key, "{\"alg\":\"RS256\",\"kid\":\"one\"}",
+	    "{\"iss\":\"https://i\",\"aud\":\"mail\",\"email\":\"alice@example.com\"}", false);
+	r = ASK(odd);
+	assert_int_equal(r.v, V_PERM);
+	assert_non_null(strstr(r.reason, "algorithm"));
 	add_set(&set, true);
 	http_test_answer(&server, 200, buf_cstr(&set), 0);
 	clock_shift_ms += JWKS_MIN_AGE_MS;
 	assert_int_equal(ASK(two).v, V_OK);
-	assert_int_equal(atomic_load(&server.asked), 4);
+	assert_int_equal(atomic_load(&server.asked), 5);
 	/* others' tokens, and what is none, are not ours to judge */
 	add_token(&odd, key, "one", "https://j");
 	assert_int_equal(ASK(odd).v, V_NEXT);
@@ -293,7 +309,7 @@ test_keys(void **state)
 	/* signed by somebody else under our key's name */
 	add_token(&odd, next_key, "one", issuer);
 	assert_int_equal(ASK(odd).v, V_PERM);
-	assert_int_equal(atomic_load(&server.asked), 4);
+	assert_int_equal(atomic_load(&server.asked), 5);
 	/* the server is gone: the old set does for a day, a new key is temporary */
 	http_test_stop(&server);
 	server.fd = -1;
@@ -315,6 +331,7 @@ struct one_of_many {
 	void *self;
 	const char *token;
 	enum verdict v;
+	atomic_int *done; /* or NULL */
 };
 
 static void *
@@ -326,6 +343,8 @@ ask_thread(void *arg)
 	secret_set(&c.password, m->token, strlen(m->token));
 	m->v = authbackend_oauth.check(m->self, &c);
 	secret_clear(&c.password);
+	if (m->done != NULL)
+		atomic_fetch_add(m->done, 1);
 	return NULL;
 }
 
@@ -350,7 +369,7 @@ test_many(void **state)
 	add_set(&set, false);
 	http_test_answer(&server, 200, buf_cstr(&set), 200);
 	for (i = 0; i < ARRAY_LEN(many); i++) {
-		many[i] = (struct one_of_many){self, buf_cstr(&one), V_TEMP};
+		many[i] = (struct one_of_many){self, buf_cstr(&one), V_TEMP, NULL};
 		assert_int_equal(pthread_create(&threads[i], NULL, ask_thread, &many[i]), 0);
 	}
 	for (i = 0; i < ARRAY_LEN(many); i++) {
@@ -366,6 +385,61 @@ test_many(void **state)
 	assert_in_range(r.ms, 500, 1900);
 	r = ask(self, buf_cstr(&one), 2000);
 	assert_int_equal(r.v, V_OK);
+	assert_int_equal(atomic_load(&server.asked), 2);
+	authbackend_oauth.close(self);
+	free(b.title);
+	buf_clear(&set);
+	buf_clear(&one);
+}
+
+/*
+ * Made-up keys: one asks for new keys and learns the no, half of the workers wait for it, the
+ * others leave at once, and a token of a known key does not notice.
+ */
+static void
+test_flood(void **state)
+{
+	char issuer[] = "https://i";
+	struct conf_backend b = {.jwks_url = server.url,
+	    .jwks_refresh = 3600000,
+	    .concurrency = 8,
+	    .issuer = issuer,
+	    .audience = {.v = audience, .n = 1}};
+	struct buf set = BUF_INIT, one = BUF_INIT, odd[8] = {BUF_INIT};
+	const int want_done = 8 - 1 - 4;
+	struct one_of_many many[8];
+	pthread_t threads[8];
+	void *self = open_backend(&b);
+	atomic_int done = 0;
+	size_t i, n[V__MAX] = {0};
+	char kid[16];
+
+	(void)state;
+	add_token(&one, key, "one", issuer);
+	add_set(&set, false);
+	http_test_answer(&server, 200, buf_cstr(&set), 0);
+	assert_int_equal(ASK(one).v, V_OK);
+	atomic_store(&server.hold, true);
+	clock_shift_ms += JWKS_MIN_AGE_MS;
+	for (i = 0; i < ARRAY_LEN(many); i++) {
+		assert_int_equal(str_printf(kid, sizeof(kid), "k%zu", i), 0);
+		add_token(&odd[i], next_key, kid, issuer);
+		many[i] = (struct one_of_many){self, buf_cstr(&odd[i]), V_OK, &done};
+		assert_int_equal(pthread_create(&threads[i], NULL, ask_thread, &many[i]), 0);
+	}
+	for (i = 0; i < 15000 && (atomic_load(&done) < want_done || atomic_load(&server.asked) < 2);
+	     i++)
+		usleep(1000);
+	assert_int_equal(ASK(one).v, V_OK);
+	assert_int_equal(atomic_load(&done), want_done);
+	atomic_store(&server.hold, false);
+	for (i = 0; i < ARRAY_LEN(many); i++) {
+		pthread_join(threads[i], NULL);
+		n[many[i].v]++;
+		buf_clear(&odd[i]);
+	}
+	assert_int_equal(n[V_PERM], 1);
+	assert_int_equal(n[V_TEMP], 7);
 	assert_int_equal(atomic_load(&server.asked), 2);
 	authbackend_oauth.close(self);
 	free(b.title);
@@ -412,6 +486,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_introspection, set_up_server, stop_server),
 	    cmocka_unit_test_setup_teardown(test_keys, set_up_server, stop_server),
 	    cmocka_unit_test_setup_teardown(test_many, set_up_server, stop_server),
+	    cmocka_unit_test_setup_teardown(test_flood, set_up_server, stop_server),
 	    cmocka_unit_test_setup_teardown(test_file, set_up_server, stop_server),
 	};
 
