@@ -175,6 +175,8 @@ prepare_all(struct qcommit *c, struct qop_list *batch, struct body_put ***puts, 
 	size_t cap = 0;
 
 	*n = 0;
+	if (queue_store_read_begin(c->store) == -1)
+		return fail(c, "look-ups", queue_store_error(c->store));
 	TAILQ_FOREACH (op, batch, entry) {
 		if (op->class->prepare != NULL && op->class->prepare(c, op) == -1)
 			return fail(c, op->class->name, queue_store_error(c->store));
@@ -186,6 +188,8 @@ prepare_all(struct qcommit *c, struct qop_list *batch, struct body_put ***puts, 
 		}
 		(*puts)[(*n)++] = op->put;
 	}
+	if (queue_store_read_end(c->store) == -1)
+		return fail(c, "look-ups", queue_store_error(c->store));
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 
 /* clang-format off */
 #define STORE_STATEMENTS(S)                                                                        \
+	S(READ, "BEGIN")                                                                           \
 	S(BEGIN, "BEGIN IMMEDIATE")                                                                \
 	S(COMMIT, "COMMIT")                                                                        \
 	S(ROLLBACK, "ROLLBACK")                                                                    \

@@ -329,23 +329,39 @@ queue_store_free(struct queue_store *s)
 	free(s);
 }
 
+static int
+run(struct queue_store *s, enum store_statement which)
+{
+	sqlite3_stmt *st = store_stmt(s, which);
+
+	return st == NULL ? -1 : store_done(s, st);
+}
+
+int
+queue_store_read_begin(struct queue_store *s)
+{
+	return run(s, ST_READ);
+}
+
+int
+queue_store_read_end(struct queue_store *s)
+{
+	return run(s, ST_COMMIT);
+}
+
 int
 queue_store_begin(struct queue_store *s)
 {
-	sqlite3_stmt *st = store_stmt(s, ST_BEGIN);
-
 	s->full = false;
 	if (s->n_dests >= DEST_CACHE)
 		store_dest_cache_clear(s);
-	return st == NULL ? -1 : store_done(s, st);
+	return run(s, ST_BEGIN);
 }
 
 int
 queue_store_commit(struct queue_store *s)
 {
-	sqlite3_stmt *st = store_stmt(s, ST_COMMIT);
-
-	return st == NULL ? -1 : store_done(s, st);
+	return run(s, ST_COMMIT);
 }
 
 void
