@@ -106,16 +106,12 @@ audit_record_auth(struct buf *b, const struct ipc_audit_auth *m)
 	add_u64(b, "ms", m->ms);
 }
 
-int
-audit_record_accept(struct buf *b, const struct ipc_audit_accept *m)
+void
+audit_record_accept(struct buf *b, const struct audit_accept *m)
 {
-	struct uuid mid;
 	char text[UUID_TEXT];
 
-	if (m->mid.n != sizeof(mid.b))
-		return -1;
-	memcpy(mid.b, m->mid.p, sizeof(mid.b));
-	uuid_format(&mid, text);
+	uuid_format(&m->mid, text);
 	add_text(b, "mid", span_of(text));
 	add_sid(b, m->sid);
 	add_client(b, &m->client);
@@ -132,12 +128,11 @@ audit_record_accept(struct buf *b, const struct ipc_audit_accept *m)
 	json_add_str(b, m->sender); /* the null sender is a fact too */
 	add_text(b, "header_from", m->header_from);
 	add_u64(b, "rcpts", m->n_rcpts);
-	if (m->relay != 0)
-		add_text(
-		    b, "relay", span_of(m->relay == 1 ? "relay_ou" : "relay_any_authenticated"));
+	if (m->relay != AUDIT_RELAY_NONE)
+		add_text(b, "relay",
+		    span_of(m->relay == AUDIT_RELAY_OU ? "relay_ou" : "relay_any_authenticated"));
 	add_u64(b, "size", m->size);
 	add_text(b, "message_id", m->message_id);
-	return 0;
 }
 
 void

@@ -3,6 +3,7 @@
 #define SUBMITD_LEDGER_AUDIT_RECORD_H
 
 #include "base/buf.h"
+#include "ipc/audit_batch.h"
 #include "ipc/ipc.h"
 
 /*
@@ -10,8 +11,7 @@
  * Pure. Texts come from clients: they are escaped here, and nothing else is trusted.
  */
 void audit_record_auth(struct buf *, const struct ipc_audit_auth *);
-/* -1: the message's mid is none. */
-int audit_record_accept(struct buf *, const struct ipc_audit_accept *);
+void audit_record_accept(struct buf *, const struct audit_accept *);
 /* The members go below "data"; what is no JSON object stands there as text. */
 void audit_record_note(struct buf *, const struct ipc_audit_note *);
 

@@ -143,25 +143,12 @@ ledger_audit_on_auth(struct ipc_peer *p, struct ipc_in *in)
 	return 0;
 }
 
-/* The next record of a batch, as JSON behind what is in b. -1: it is none. */
-static int
-take_accept(struct rd *records, struct ipc_audit_accept *r, struct buf *b)
-{
-	struct span one = rd_bytes(records);
-	struct ipc_in body = {IPC_AUDIT_ACCEPT, (const uint8_t *)one.p, one.n, -1};
-
-	if (records->bad || ipc_decode_audit_accept(&body, r) == -1)
-		return -1;
-	return audit_record_accept(b, r);
-}
-
 int
 ledger_audit_on_batch(struct ipc_peer *p, struct ipc_in *in)
 {
 	static struct buf b;
 	struct ipc_audit_batch m;
-	struct ipc_audit_accept r;
-	struct rd records;
+	struct audit_batch_reader r;
 	int64_t skip;
 
 	if (ipc_decode_audit_batch(in, &m) == -1 || m.count == 0 ||
@@ -170,11 +157,9 @@ ledger_audit_on_batch(struct ipc_peer *p, struct ipc_in *in)
 		return -1;
 	if (skip == REFUSED)
 		return 0;
-	rd_init(&records, m.records.p, m.records.n);
+	audit_batch_read(&r, m.records);
 	for (uint32_t i = 0; i < m.count; i++) {
-		buf_reset(&b);
-		begin_members(&b, p, m.src, m.n + i);
-		if (take_accept(&records, &r, &b) == -1) {
+		if (audit_batch_next(&r) == -1) {
 			/* bad on the queue's disk: cut off it would send that for ever */
 			if (skip < m.count)
 				tell_gap(audit_senders_get(ipc_peer_role(p), m.src),
@@ -185,7 +170,10 @@ ledger_audit_on_batch(struct ipc_peer *p, struct ipc_in *in)
 		if ((int64_t)i < skip)
 			continue;
 		counts.accept++;
-		ledger_audit_add(r.time_ms, "accept", buf_span(&b));
+		buf_reset(&b);
+		begin_members(&b, p, m.src, m.n + i);
+		audit_record_accept(&b, &r.now);
+		ledger_audit_add(r.now.time_ms, "accept", buf_span(&b));
 	}
 	ledger_audit_added();
 	return 0;

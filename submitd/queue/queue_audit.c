@@ -16,8 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX 2000u /* octets of what a client may make long */
-#define LOAD_ROWS 64u  /* read from the spool at once */
+#define LOAD_ROWS 64u                           /* read from the spool at once */
+#define ROW_ROOM 8192u                          /* octets, enough for most commits */
+#define ROW_FULL (IPC_CHUNK - AUDIT_RECORD_MAX) /* one more record, and it still fits a frame */
+#define BATCH_HEAD 32u                          /* octets of IPC_AUDIT_BATCH before its records */
 #define OUTBOX_BYTES (16u << 20)
 #define DELAY_MS 50
 #define TAG_GAP UINT64_MAX /* no row has it */
@@ -41,48 +43,31 @@ struct qop_audit_forget {
 
 /* ---- commit thread --------------------------------------------------------------------------- */
 
-static struct span
-cut(const char *s)
-{
-	struct span v = span_of(s);
-
-	if (v.n > TEXT_MAX)
-		v.n = TEXT_MAX;
-	return v;
-}
-
 static void
-encode(struct buf *out, const struct message *m)
+describe(const struct message *m, char sender[ADDR_TEXT], struct audit_accept *out)
 {
-	char sender[ADDR_TEXT];
-	size_t at = buf_len(out);
-	uint32_t n;
-
 	addr_format(&m->sender, sender);
-	struct ipc_audit_accept a = {.mid = {(const char *)m->mid.b, sizeof(m->mid.b)},
+	*out = (struct audit_accept){.mid = m->mid,
 	    .sid = m->sid,
 	    .time_ms = m->received_ms,
 	    .client = m->client,
+	    .n_rcpts = (uint32_t)m->n_rcpts,
+	    .size = m->size,
+	    .relay = (m->flags & MSG_RELAY_ANY) != 0 ? AUDIT_RELAY_ANY
+	             : (m->flags & MSG_RELAYED) != 0 ? AUDIT_RELAY_OU
+	                                             : AUDIT_RELAY_NONE,
 	    .listener = span_of(m->listener),
-	    .helo = cut(m->helo),
+	    .helo = span_of(m->helo),
 	    .tls_version = span_of(m->tls_version),
 	    .tls_cipher = span_of(m->tls_cipher),
 	    .mech = span_of(m->mech),
-	    .login = cut(m->login),
-	    .principal = cut(m->principal),
-	    .ou = cut(m->ou),
-	    .backend = cut(m->backend),
+	    .login = span_of(m->login),
+	    .principal = span_of(m->principal),
+	    .ou = span_of(m->ou),
+	    .backend = span_of(m->backend),
 	    .sender = span_of(sender),
-	    .header_from = cut(m->header_from),
-	    .n_rcpts = (uint32_t)m->n_rcpts,
-	    .size = m->size,
-	    .message_id = cut(m->message_id),
-	    .relay = (m->flags & MSG_RELAY_ANY) != 0 ? 2 : (m->flags & MSG_RELAYED) != 0};
-	buf_put_u32(out, 0);
-	ipc_encode_audit_accept(out, &a);
-	n = (uint32_t)(buf_len(out) - at - 4);
-	for (int i = 0; i < 4; i++)
-		out->mem[out->start + at + (size_t)i] = (uint8_t)(n >> (8 * i));
+	    .header_from = span_of(m->header_from),
+	    .message_id = span_of(m->message_id)};
 }
 
 static void handed(struct queue *, struct qop *);
@@ -93,16 +78,16 @@ qcommit_audit_end(struct qcommit *c)
 {
 	struct qop_audit *o;
 
-	if (c->audit_count == 0)
+	if (c->audit.count == 0)
 		return 0;
 	o = xcallocarray(1, sizeof(*o));
 	o->op.class = &audit_class;
 	o->row = (struct store_audit){.id = ++c->audit_id,
 	    .src = c->audit_src,
-	    .n = c->audit_n - c->audit_count + 1,
-	    .count = c->audit_count};
-	buf_move(&o->row.records, &c->audit_records);
-	c->audit_count = 0;
+	    .n = c->audit_n - c->audit.count + 1,
+	    .count = c->audit.count};
+	buf_move(&o->row.records, &c->audit.records);
+	c->audit.count = 0;
 	TAILQ_INSERT_TAIL(&c->audit_made, &o->op, entry);
 	return queue_store_add_audit(c->store, &o->row);
 }
@@ -121,19 +106,25 @@ qcommit_audit_undo(struct qcommit *c)
 		buf_clear(&o->row.records);
 		free(o);
 	}
-	c->audit_n -= c->audit_count;
-	c->audit_count = 0;
-	buf_reset(&c->audit_records);
+	c->audit_n -= c->audit.count;
+	c->audit.count = 0;
 }
 
 int
 qcommit_audit_add(struct qcommit *c, const struct message *m)
 {
-	encode(&c->audit_records, m);
+	char sender[ADDR_TEXT];
+	struct audit_accept r;
+
+	if (c->audit.count == 0) {
+		audit_batch_begin(&c->audit);
+		/* else it grows there and back with every commit */
+		(void)buf_reserve(&c->audit.records, ROW_ROOM);
+	}
+	describe(m, sender, &r);
+	audit_batch_add(&c->audit, &r);
 	c->audit_n++;
-	c->audit_count++;
-	/* a row fits one frame, however long the next record is */
-	return buf_len(&c->audit_records) > IPC_CHUNK / 2 ? qcommit_audit_end(c) : 0;
+	return buf_len(&c->audit.records) > ROW_FULL ? qcommit_audit_end(c) : 0;
 }
 
 /* ---- event thread ---------------------------------------------------------------------------- */
@@ -148,6 +139,7 @@ hand_on(struct queue *q, struct store_audit *r)
 
 	if (!audit_outbox_room(buf_len(&r->records) + 100))
 		return false;
+	(void)buf_reserve(&body, BATCH_HEAD + m.records.n);
 	ipc_encode_audit_batch(&body, &m);
 	if (audit_outbox_add(IPC_AUDIT_BATCH, &body, r->src, r->n, r->n + r->count - 1, r->id) ==
 	    -1)

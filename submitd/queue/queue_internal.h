@@ -5,6 +5,7 @@
 #include "base/ev.h"
 #include "base/list.h"
 #include "conf/conf.h"
+#include "ipc/audit_batch.h"
 #include "ipc/ipc.h"
 #include "mail/envelope.h"
 #include "mail/job.h"
@@ -149,8 +150,7 @@ struct qcommit {
 	struct uuid *big_freed;
 	size_t n_big_freed, cap_big_freed;
 	/* acceptance records of this batch; numbers of this start */
-	struct buf audit_records;
-	uint32_t audit_count;
+	struct audit_batch audit;
 	uint64_t audit_src, audit_n, audit_id;
 	struct qop_list audit_made;
 };

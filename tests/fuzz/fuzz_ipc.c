@@ -1,13 +1,47 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Frames from a process that was taken over: the check of the frame, then the
- * decoder of its type. First byte: who sends to whom.
+ * decoder of its type, and of what a batch of acceptance records holds. First byte: who
+ * sends to whom.
  */
+#include "ipc/audit_batch.h"
 #include "ipc/ipc.h"
 
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+
+static bool
+same(struct span a, struct span b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* What was read is written in as many octets at most, and reads the same again. */
+static void
+read_batch(struct span records)
+{
+	struct audit_batch_reader in, out;
+	struct audit_batch b = {.count = 0};
+	size_t before = records.n;
+
+	audit_batch_begin(&b);
+	audit_batch_read(&in, records);
+	while (audit_batch_next(&in) == 0)
+		audit_batch_add(&b, &in.now);
+	if (buf_len(&b.records) > before)
+		abort();
+	audit_batch_read(&in, records);
+	audit_batch_read(&out, buf_span(&b.records));
+	for (uint32_t i = 0; i < b.count; i++)
+		if (audit_batch_next(&in) == -1 || audit_batch_next(&out) == -1 ||
+		    in.now.size != out.now.size || !same(in.now.helo, out.now.helo) ||
+		    !same(in.now.message_id, out.now.message_id))
+			abort();
+	if (!rd_done(&out.rd))
+		abort();
+	buf_clear(&b.records);
+}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -41,5 +75,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 #include "ipc/ipc_msg.def"
 #undef MSG
 	}
+	struct ipc_audit_batch batch;
+
+	if (ipc_decode_audit_batch(&in, &batch) == 0)
+		read_batch(batch.records);
 	return 0;
 }

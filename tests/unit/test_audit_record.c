@@ -45,7 +45,7 @@ test_records(void **state)
 	    .reason = span_of(evil),
 	    .ms = 12,
 	    .verdict = 3};
-	struct ipc_audit_accept acc = {.sender = span_of(""), .n_rcpts = 2, .size = 99};
+	struct audit_accept acc = {.sender = span_of(""), .n_rcpts = 2, .size = 99};
 	struct ipc_audit_note note = {.kind = span_of("reload"), .json = span_of("{\"a\":1}")};
 	struct buf b = BUF_INIT;
 	json_t *j;
@@ -73,9 +73,8 @@ test_records(void **state)
 	assert_string_equal(json_string_value(json_object_get(j, "verdict")), "temp");
 	json_decref(j);
 
-	assert_int_equal(audit_record_accept(&b, &acc), -1);
-	acc.mid = (struct span){"0123456789abcdef", 16};
-	assert_int_equal(audit_record_accept(&b, &acc), 0);
+	memcpy(acc.mid.b, "0123456789abcdef", sizeof(acc.mid.b));
+	audit_record_accept(&b, &acc);
 	j = parse(&b);
 	assert_string_equal(
 	    json_string_value(json_object_get(j, "mid")), "30313233-3435-3637-3839-616263646566");
