@@ -22,7 +22,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ASK_AGAIN_MS 30000 /* the supervisor owes an answer */
+#define ASK_AGAIN_MS 30000  /* the supervisor owes an answer */
+#define UNFINISHED_MS 10000 /* somebody seems to be writing */
 #define LOAD_MAX_MS 600000
 
 /* What tells one content of the file from another. */
@@ -30,7 +31,7 @@ struct stamp {
 	dev_t dev;
 	ino_t ino;
 	off_t size;
-	struct timespec mtime;
+	struct timespec mtime, ctime; /* the second cannot be set back */
 };
 
 struct file {
@@ -40,6 +41,7 @@ struct file {
 	uint64_t changes;           /* tables that were swapped */
 	struct stamp loaded;        /* the content of table */
 	struct stamp seen;          /* at the last look */
+	int64_t seen_ms;            /* when it looked so first */
 	int64_t asked_ms;           /* 0: no answer is due */
 	bool loading;
 	int error; /* of the last attempt, so that it is logged once */
@@ -71,14 +73,21 @@ stamp_get(int fd, struct stamp *out)
 	out->ino = st.st_ino;
 	out->size = st.st_size;
 	out->mtime = st.st_mtim;
+	out->ctime = st.st_ctim;
 	return true;
+}
+
+static bool
+same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
 static bool
 stamp_same(const struct stamp *a, const struct stamp *b)
 {
 	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
-	       a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
+	       same_time(&a->mtime, &b->mtime) && same_time(&a->ctime, &b->ctime);
 }
 
 /*
@@ -338,6 +347,21 @@ load_done(struct auth_job *job)
 	free(j);
 }
 
+/*
+ * Whether somebody is likely to be in the middle of writing: the file was not replaced, and it is
+ * empty or ends within a line. Whoever writes it anew in place empties it first, and what makes
+ * the lines may take its time; until then the users must not be gone (S44: without a gap).
+ */
+static bool
+looks_unfinished(const struct file *f, int fd, const struct stamp *now)
+{
+	char last;
+
+	if (now->dev != f->loaded.dev || now->ino != f->loaded.ino)
+		return false;
+	return now->size == 0 || fs_pread(fd, &last, 1, now->size - 1) != 1 || last != '\n';
+}
+
 static bool
 file_on_file(void *self, const char *path, int fd, int error)
 {
@@ -360,9 +384,11 @@ file_on_file(void *self, const char *path, int fd, int error)
 	/* Half written files are common: it must look the same twice before it is read. */
 	if (!stamp_same(&now, &f->seen)) {
 		f->seen = now;
+		f->seen_ms = auth_clock_ms();
 		goto out;
 	}
-	if (f->loading)
+	if (f->loading ||
+	    (looks_unfinished(f, fd, &now) && auth_clock_ms() - f->seen_ms < UNFINISHED_MS))
 		goto out;
 	if (f->loader == NULL)
 		f->loader = auth_pool_new(1, 1);

@@ -10,6 +10,8 @@
 
 #define SHOWN_MAX 5u
 
+_Static_assert(PASSWD_TABLE_MAX_BYTES == CONF_USERS_FILE_MAX, "one bound for check and backend");
+
 static void
 look_at(const struct conf_backend *b, struct conf_findings *f)
 {

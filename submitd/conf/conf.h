@@ -237,6 +237,8 @@ int conf_parse_text(const char *name, const char *text, struct buf *raw, struct 
  * NULL when findings->errors != 0. Never touches the file system.
  */
 struct conf *conf_build(struct span raw, struct conf_findings *);
+/* The largest file of a backend with type = file, in octets: room for some million users (S44). */
+#define CONF_USERS_FILE_MAX (512u << 20)
 /*
  * What needs the file system: certificates and keys that fit and are not expired, secret files
  * that can be read, directories that exist. Adds findings.

@@ -15,6 +15,7 @@
 #include "base/tls_pin.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -315,23 +316,46 @@ files_check_jwks(
 	buf_clear(&text);
 }
 
+/*
+ * Only whether it can be read: the backend reads it, and it may be larger than all the rest
+ * (S44: a million lines).
+ */
+static void
+files_check_users(
+    struct conf_findings *f, struct conf_where where, const char *label, const char *path)
+{
+	const char *why = NULL;
+	struct stat st;
+	int fd = fs_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+
+	if (fd == -1 && errno == ENOENT)
+		conf_findings_add(f, true, where,
+		    "%s: path: %s does not exist; make it with install -m 640 /dev/null %s, and "
+		    "users in it with submitctl passwd",
+		    label, path, path);
+	else if (fd == -1 || fstat(fd, &st) == -1)
+		why = strerror(errno);
+	else if (!S_ISREG(st.st_mode))
+		conf_findings_add(f, true, where, "%s: path: %s is no regular file", label, path);
+	else if (st.st_size > (off_t)CONF_USERS_FILE_MAX)
+		why = "it is too large";
+	else
+		files_check_mode(f, where, label, "path", path);
+	if (why != NULL)
+		conf_findings_add(
+		    f, true, where, "%s: path: %s cannot be read: %s", label, path, why);
+	if (fd != -1)
+		fs_close(fd);
+}
+
 static void
 files_check_backend(struct conf_findings *f, const struct conf_backend *b)
 {
-	struct buf text = BUF_INIT;
 	char label[CONF_LABEL];
-	struct stat st;
 
 	conf_label(CONF_BLOCK_backend, b->title, NULL, label);
-	if (b->path != NULL && stat(b->path, &st) == -1 && errno == ENOENT)
-		conf_findings_add(f, true, CONF_WHERE(b, backend, path),
-		    "%s: path: %s does not exist; make it with install -m 640 /dev/null %s, and "
-		    "users in it with submitctl passwd",
-		    label, b->path, b->path);
-	else if (b->path != NULL && files_read(f, CONF_WHERE(b, backend, path), label, "path",
-					b->path, CONF_FILE_MAX, &text) == 0)
-		files_check_mode(f, CONF_WHERE(b, backend, path), label, "path", b->path);
-	buf_wipe(&text);
+	if (b->path != NULL)
+		files_check_users(f, CONF_WHERE(b, backend, path), label, b->path);
 	files_check_ca(f, CONF_WHERE(b, backend, ca_file), label, "ca_file", b->ca_file);
 	files_check_jwks(f, CONF_WHERE(b, backend, jwks_file), label, b->jwks_file);
 	if (b->client_secret != NULL && strncmp(b->client_secret, "file:", 5) == 0)
