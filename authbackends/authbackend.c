@@ -43,6 +43,17 @@ authbackend_kind_by_name(const char *name)
 	return NULL;
 }
 
+enum verdict
+auth_check_hash(void *self, struct auth_check *c)
+{
+	(void)self;
+	c->hashed = true;
+	if (passwd_hash_verify(c->hash, &c->password))
+		return V_OK;
+	(void)str_copy(c->reason, sizeof(c->reason), "wrong password");
+	return V_PERM;
+}
+
 void
 auth_check_add_own(struct auth_check *c, struct span address)
 {

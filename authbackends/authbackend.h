@@ -62,6 +62,8 @@ struct auth_check {
 	char tls_peer[200]; /* version and subject, where the backend spoke TLS; else "" */
 };
 
+/* check() of backends whose look() leaves a hash. */
+enum verdict auth_check_hash(void *self, struct auth_check *);
 /* An address the user owns (match_from, C8); what is none, or too many, is left out. */
 void auth_check_add_own(struct auth_check *, struct span address);
 /* One line of what was said to and by a server; does nothing unless wanted. Never a password. */

@@ -268,17 +268,6 @@ file_look(void *self, struct auth_check *c, enum verdict *v)
 	return true;
 }
 
-static enum verdict
-file_check(void *self, struct auth_check *c)
-{
-	(void)self;
-	c->hashed = true;
-	if (passwd_hash_verify(c->hash, &c->password))
-		return V_OK;
-	(void)str_copy(c->reason, sizeof(c->reason), "wrong password");
-	return V_PERM;
-}
-
 /* A line without keys is a user all the same: he cannot log in by SCRAM. */
 static enum verdict
 file_scram(void *self, struct auth_check *c)
@@ -438,7 +427,7 @@ const struct authbackend authbackend_file = {
     .creds = CRED_BIT(CRED_PASSWORD),
     .open = file_open,
     .look = file_look,
-    .check = file_check,
+    .check = auth_check_hash,
     .scram = file_scram,
     .scram_like = file_scram_like,
     .close = file_close,

@@ -318,17 +318,6 @@ internal_scram_like(const void *self)
 	return in->scram_like;
 }
 
-static enum verdict
-internal_check(void *self, struct auth_check *c)
-{
-	(void)self;
-	c->hashed = true;
-	if (passwd_hash_verify(c->hash, &c->password))
-		return V_OK;
-	(void)str_copy(c->reason, sizeof(c->reason), "wrong password");
-	return V_PERM;
-}
-
 const struct authbackend authbackend_internal = {
     .name = "internal",
     .knows_users = true,
@@ -336,7 +325,7 @@ const struct authbackend authbackend_internal = {
     .creds = CRED_BIT(CRED_PASSWORD) | CRED_BIT(CRED_CERT),
     .open = internal_open,
     .look = internal_look,
-    .check = internal_check,
+    .check = auth_check_hash,
     .scram = internal_scram,
     .scram_like = internal_scram_like,
     .close = internal_close,

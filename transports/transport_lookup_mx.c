@@ -10,16 +10,10 @@
 #include "base/enc.h"
 #include "base/ev.h"
 #include "base/str.h"
-#include "transports/resolver.h"
+#include "transports/host_lookup.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-struct host_lookup {
-	struct transport_lookup *owner;
-	struct resolver_query *queries[2]; /* A, AAAA */
-	struct mx_host *host;
-};
 
 struct transport_lookup {
 	const struct conf_transport *conf;
@@ -29,7 +23,7 @@ struct transport_lookup {
 	struct ev_timer timer;
 	struct resolver *resolver;
 	struct resolver_query *query; /* MX */
-	unsigned pending;
+	unsigned pending;             /* hosts */
 	struct mx_list list;
 	struct host_lookup hosts[MX_HOSTS_MAX];
 	struct transport_hosts result;
@@ -66,24 +60,12 @@ lookup_finish(struct transport_lookup *l)
 }
 
 static void
-on_answer(struct host_lookup *h, unsigned which, const struct dns_answer *a)
+on_host(void *arg)
 {
-	h->queries[which] = NULL;
-	mx_add_addrs(h->host, a);
-	if (--h->owner->pending == 0)
-		lookup_finish(h->owner);
-}
+	struct transport_lookup *l = arg;
 
-static void
-on_a(void *arg, const struct dns_answer *a)
-{
-	on_answer(arg, 0, a);
-}
-
-static void
-on_aaaa(void *arg, const struct dns_answer *a)
-{
-	on_answer(arg, 1, a);
+	if (--l->pending == 0)
+		lookup_finish(l);
 }
 
 static void
@@ -96,15 +78,9 @@ on_mx(void *arg, const struct dns_answer *a)
 		lookup_answer(l);
 		return;
 	}
-	l->pending = 2 * (unsigned)l->list.n;
-	for (size_t i = 0; i < l->list.n; i++) {
-		struct host_lookup *h = &l->hosts[i];
-
-		h->owner = l;
-		h->host = &l->list.v[i];
-		h->queries[0] = resolver_ask(l->resolver, h->host->name, DNS_TYPE_A, on_a, h);
-		h->queries[1] = resolver_ask(l->resolver, h->host->name, DNS_TYPE_AAAA, on_aaaa, h);
-	}
+	l->pending = (unsigned)l->list.n;
+	for (size_t i = 0; i < l->list.n; i++)
+		host_lookup_start(&l->hosts[i], l->resolver, &l->list.v[i], on_host, l);
 }
 
 /* "[192.0.2.1]" and "[IPv6:2001:db8::1]" need no look-up (RFC 5321, 4.1.3). */
@@ -176,10 +152,8 @@ lookup_mx_cancel(struct transport_lookup *l)
 	if (l == NULL)
 		return;
 	resolver_cancel(l->query);
-	for (size_t i = 0; i < l->list.n; i++) {
-		resolver_cancel(l->hosts[i].queries[0]);
-		resolver_cancel(l->hosts[i].queries[1]);
-	}
+	for (size_t i = 0; i < MX_HOSTS_MAX; i++)
+		host_lookup_cancel(&l->hosts[i]);
 	lookup_free(l);
 }
 

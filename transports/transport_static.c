@@ -9,15 +9,14 @@
 #include "base/ev.h"
 #include "base/list.h"
 #include "base/str.h"
-#include "transports/resolver.h"
+#include "transports/host_lookup.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct name_lookup {
-	struct transport_lookup *owner;
-	struct resolver_query *queries[2]; /* A, AAAA */
-	struct mx_host host;               /* its addresses */
+	struct host_lookup lookup;
+	struct mx_host host; /* its addresses */
 };
 
 struct transport_lookup {
@@ -25,7 +24,7 @@ struct transport_lookup {
 	transport_fn *fn;
 	void *arg;
 	struct ev_timer timer; /* the end, when nothing is asked */
-	unsigned pending;
+	unsigned pending;      /* names */
 	size_t n;
 	struct name_lookup names[];
 };
@@ -79,28 +78,16 @@ lookup_finish(void *arg)
 }
 
 static void
-on_answer(struct name_lookup *name, unsigned which, const struct dns_answer *a)
+on_name(void *arg)
 {
-	name->queries[which] = NULL;
-	mx_add_addrs(&name->host, a);
-	if (--name->owner->pending == 0)
-		lookup_finish(name->owner);
+	struct transport_lookup *l = arg;
+
+	if (--l->pending == 0)
+		lookup_finish(l);
 }
 
 static void
-on_a(void *arg, const struct dns_answer *a)
-{
-	on_answer(arg, 0, a);
-}
-
-static void
-on_aaaa(void *arg, const struct dns_answer *a)
-{
-	on_answer(arg, 1, a);
-}
-
-static void
-start_name(struct name_lookup *name, const char *host)
+start_name(struct transport_lookup *l, struct name_lookup *name, const char *host)
 {
 	struct resolver *r;
 
@@ -113,14 +100,13 @@ start_name(struct name_lookup *name, const char *host)
 	name->host.n_addrs = resolver_hosts(host, name->host.addrs, MX_HOST_ADDRS_MAX);
 	if (name->host.n_addrs > 0)
 		return;
-	r = resolver_get(name->owner->conf->mx_servers, name->owner->conf->n_mx_servers);
+	r = resolver_get(l->conf->mx_servers, l->conf->n_mx_servers);
 	if (r == NULL) {
 		name->host.result = DNS_TEMP;
 		return;
 	}
-	name->owner->pending += 2;
-	name->queries[0] = resolver_ask(r, host, DNS_TYPE_A, on_a, name);
-	name->queries[1] = resolver_ask(r, host, DNS_TYPE_AAAA, on_aaaa, name);
+	l->pending++;
+	host_lookup_start(&name->lookup, r, &name->host, on_name, l);
 }
 
 static struct transport_lookup *
@@ -137,10 +123,8 @@ static_find(const struct conf_transport *t, const char *dest, transport_fn *fn, 
 	l->fn = fn;
 	l->arg = arg;
 	l->n = t->n_hosts;
-	for (size_t i = 0; i < l->n; i++) {
-		l->names[i].owner = l;
-		start_name(&l->names[i], t->host_list[i].host);
-	}
+	for (size_t i = 0; i < l->n; i++)
+		start_name(l, &l->names[i], t->host_list[i].host);
 	if (l->pending == 0)
 		ev_timer_set(&l->timer, 0, lookup_finish, l);
 	return l;
@@ -151,10 +135,8 @@ static_cancel(struct transport_lookup *l)
 {
 	if (l == NULL)
 		return;
-	for (size_t i = 0; i < l->n; i++) {
-		resolver_cancel(l->names[i].queries[0]);
-		resolver_cancel(l->names[i].queries[1]);
-	}
+	for (size_t i = 0; i < l->n; i++)
+		host_lookup_cancel(&l->names[i].lookup);
 	lookup_free(l);
 }
 

@@ -291,6 +291,26 @@ utf8_prefix(struct span s)
 	return n;
 }
 
+void
+utf8_add(struct buf *b, uint32_t c)
+{
+	if (c < 0x80) {
+		buf_add_byte(b, (uint8_t)c);
+	} else if (c < 0x800) {
+		buf_add_byte(b, (uint8_t)(0xc0 | c >> 6));
+		buf_add_byte(b, (uint8_t)(0x80 | (c & 0x3f)));
+	} else if (c < 0x10000) {
+		buf_add_byte(b, (uint8_t)(0xe0 | c >> 12));
+		buf_add_byte(b, (uint8_t)(0x80 | (c >> 6 & 0x3f)));
+		buf_add_byte(b, (uint8_t)(0x80 | (c & 0x3f)));
+	} else {
+		buf_add_byte(b, (uint8_t)(0xf0 | c >> 18));
+		buf_add_byte(b, (uint8_t)(0x80 | (c >> 12 & 0x3f)));
+		buf_add_byte(b, (uint8_t)(0x80 | (c >> 6 & 0x3f)));
+		buf_add_byte(b, (uint8_t)(0x80 | (c & 0x3f)));
+	}
+}
+
 bool
 utf8_valid(struct span s)
 {

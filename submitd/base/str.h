@@ -36,9 +36,10 @@ struct span span_cut(struct span *rest, char c);
 char *span_dup(struct span);
 
 bool str_eq_nocase(const char *, const char *);
-void str_lower(char *);            /* ASCII, in place */
-bool str_has_control(struct span); /* bytes < 0x20 or 0x7f */
-bool utf8_valid(struct span);      /* RFC 3629: no surrogates, no overlong forms */
+void str_lower(char *);                  /* ASCII, in place */
+bool str_has_control(struct span);       /* bytes < 0x20 or 0x7f */
+void utf8_add(struct buf *, uint32_t c); /* c: below 0x110000 and no surrogate */
+bool utf8_valid(struct span);            /* RFC 3629: no surrogates, no overlong forms */
 /* Octets of the valid UTF-8 sequence at the start of s (not empty); 0 when there is none. */
 size_t utf8_prefix(struct span);
 bool str_is_ascii(struct span);

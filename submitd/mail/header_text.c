@@ -20,21 +20,6 @@ struct word {
 	size_t n; /* octets in all */
 };
 
-static void
-add_char(struct buf *out, unsigned c)
-{
-	if (c < 0x80)
-		buf_add_byte(out, (uint8_t)c);
-	else if (c < 0x800) {
-		buf_add_byte(out, (uint8_t)(0xc0 | c >> 6));
-		buf_add_byte(out, (uint8_t)(0x80 | (c & 0x3f)));
-	} else {
-		buf_add_byte(out, (uint8_t)(0xe0 | c >> 12));
-		buf_add_byte(out, (uint8_t)(0x80 | (c >> 6 & 0x3f)));
-		buf_add_byte(out, (uint8_t)(0x80 | (c & 0x3f)));
-	}
-}
-
 /* windows-1252, which also reads ISO 8859-1; iconv would open files that a role may not. */
 static unsigned
 from_1252(uint8_t c)
@@ -116,7 +101,7 @@ decode_word(const struct word *w, struct buf *out)
 		if (utf8)
 			buf_add_byte(out, buf_data(&raw)[i]);
 		else
-			add_char(out, from_1252(buf_data(&raw)[i]));
+			utf8_add(out, from_1252(buf_data(&raw)[i]));
 	rc = 0;
 out:
 	buf_clear(&raw);

@@ -81,26 +81,6 @@ xtext_encode(struct span s, struct buf *out)
 	}
 }
 
-static void
-add_utf8(struct buf *out, uint32_t c)
-{
-	if (c < 0x80)
-		buf_add_byte(out, (uint8_t)c);
-	else if (c < 0x800) {
-		buf_add_byte(out, (uint8_t)(0xc0 | c >> 6));
-		buf_add_byte(out, (uint8_t)(0x80 | (c & 0x3f)));
-	} else {
-		if (c < 0x10000)
-			buf_add_byte(out, (uint8_t)(0xe0 | c >> 12));
-		else {
-			buf_add_byte(out, (uint8_t)(0xf0 | c >> 18));
-			buf_add_byte(out, (uint8_t)(0x80 | (c >> 12 & 0x3f)));
-		}
-		buf_add_byte(out, (uint8_t)(0x80 | (c >> 6 & 0x3f)));
-		buf_add_byte(out, (uint8_t)(0x80 | (c & 0x3f)));
-	}
-}
-
 /* RFC 6533, 3: EmbeddedUnicodeChar, "\x{" 2 to 6 hex digits "}". Octets taken, 0: it is none. */
 static size_t
 embedded_char(struct span s, struct buf *out)
@@ -115,7 +95,7 @@ embedded_char(struct span s, struct buf *out)
 	if (i < 5 || i >= s.n || s.p[i] != '}' || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ||
 	    c < 0x20 || (c >= 0x7f && c < 0xa0))
 		return 0;
-	add_utf8(out, c);
+	utf8_add(out, c);
 	return i + 1;
 }
 
