@@ -37,12 +37,12 @@ check_password(struct span s)
 }
 
 static int
-get_password(struct secret *out)
+get_password(bool from_stdin, struct secret *out)
 {
 	struct secret first = {0}, second = {0};
 	const char *why = NULL;
 
-	if (isatty(STDIN_FILENO) != 1) {
+	if (from_stdin || isatty(STDIN_FILENO) != 1) {
 		if (ctl_secret_read(STDIN_FILENO, CTL_SECRET_MAX, &first) == -1)
 			why = "there is no password on standard input";
 	} else if (ctl_secret_ask("New password: ", CTL_SECRET_MAX, &first) == -1 ||
@@ -72,16 +72,21 @@ get_password(struct secret *out)
 	return why == NULL ? 0 : -1;
 }
 
+struct options {
+	const char *file, *backend, *method;
+	bool hash_only, delete, from_stdin;
+};
+
 /* The hash of a password asked for now. -1 with the error printed. */
 static int
-make_hash(const char *method, char hash[CTL_HASH_MAX])
+make_hash(const struct options *o, char hash[CTL_HASH_MAX])
 {
 	struct secret password = {0};
 	int rc;
 
-	if (get_password(&password) == -1)
+	if (get_password(o->from_stdin, &password) == -1)
 		return -1;
-	rc = ctl_hash_make(method, &password, hash);
+	rc = ctl_hash_make(o->method, &password, hash);
 	if (rc == -1)
 		ctl_error("this system cannot make such a hash");
 	secret_clear(&password);
@@ -141,18 +146,14 @@ check_name(const char *given, char name[256])
 	return NULL;
 }
 
-struct options {
-	const char *file, *backend, *method;
-	bool hash_only, delete;
-};
-
 static int
 read_options(struct ctl *ctl, int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {{"file", required_argument, NULL, 'F'},
 	    {"backend", required_argument, NULL, 'b'}, {"method", required_argument, NULL, 'm'},
 	    {"hash", no_argument, NULL, 'H'}, {"delete", no_argument, NULL, 'd'},
-	    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	    {"password-stdin", no_argument, NULL, 'p'}, {"json", no_argument, NULL, 'j'},
+	    {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	int ch;
 
 	optind = 0;
@@ -173,6 +174,9 @@ read_options(struct ctl *ctl, int argc, char **argv, struct options *o)
 		case 'd':
 			o->delete = true;
 			break;
+		case 'p':
+			o->from_stdin = true;
+			break;
 		case 'j':
 			ctl->json = true;
 			break;
@@ -185,7 +189,8 @@ read_options(struct ctl *ctl, int argc, char **argv, struct options *o)
 	}
 	if (argc == optind && !o->delete &&o->file == NULL && o->backend == NULL)
 		o->hash_only = true; /* nobody's: print it */
-	if (argc - optind != (o->hash_only ? 0 : 1) || (o->hash_only && o->delete) ||
+	if (argc - optind != (o->hash_only ? 0 : 1) ||
+	    ((o->hash_only || o->from_stdin) && o->delete) ||
 	    (o->file != NULL && o->backend != NULL)) {
 		ctl_error("see submitctl passwd --help: one USER, or none for --hash");
 		return CTL_USAGE;
@@ -259,7 +264,7 @@ ctl_passwd(struct ctl *ctl, int argc, char **argv)
 		if (path == NULL)
 			return CTL_FAILED;
 	}
-	if (!o.delete &&make_hash(o.method, hash) == -1)
+	if (!o.delete &&make_hash(&o, hash) == -1)
 		rc = CTL_FAILED;
 	else if (!o.hash_only)
 		rc = change_file(ctl, path, name, o.delete ? NULL : hash);

@@ -89,12 +89,12 @@ static const struct ctl_command commands[] = {
     {"state", ctl_state, "", "the processes of the service", NULL},
     {"reload", ctl_reload, "", "read the configuration again; exit 1 when it is refused", NULL},
     {"passwd", ctl_passwd,
-	"[--file FILE | --backend NAME] [--method METHOD] USER\n"
+	"[--file FILE | --backend NAME] [--method METHOD] [--password-stdin] USER\n"
 	"--delete [--file FILE | --backend NAME] USER\n"
-	"[--hash] [--method METHOD]",
+	"[--hash] [--method METHOD] [--password-stdin]",
 	"set a password in the file of a file backend, or print a hash",
-	"  The password is asked for twice, or read from standard input when that is no\n"
-	"  terminal; never from the command line.\n"
+	"  The password is asked for twice, or read from standard input with --password-stdin\n"
+	"  or when that is no terminal; never from the command line.\n"
 	"  --file FILE              this file; else that of the backend in the configuration\n"
 	"  --backend NAME           needed where there are several with type = file\n"
 	"  --method METHOD          yescrypt (default), bcrypt, sha512, argon2id or\n"

@@ -244,6 +244,31 @@ def passwd(s):
     ok("$6$" in s.ctl("passwd", "--hash", "--method", "sha512", text="x\n"), "sha512")
 
 
+@test("passwd --password-stdin: one line of standard input, of a terminal too, as for auth-test")
+def passwd_stdin(s):
+    ours, theirs = pty.openpty()
+    command = [os.path.join(os.path.dirname(s.binary), "submitctl"), "-f", s.conf, "passwd",
+               "--password-stdin", "dora@example.com"]
+    try:
+        os.write(ours, b"dora's password\n")
+        r = subprocess.run(command, stdin=theirs, capture_output=True, text=True, env=s.env,
+                           timeout=patience(60, s.binary))
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    equal((r.returncode, r.stderr), (0, ""), "nothing is asked for")
+    ok("dora's" not in r.stdout, r.stdout)
+    test = ("auth-test", "--listener", "submission", "--password-stdin", "dora@example.com")
+    wait_for(lambda: s.run_ctl(*test, text="dora's password\n").returncode == 0, "the new user",
+             patience(20))
+    s.ctl("passwd", "--password-stdin", "dora@example.com", text="another one\nand more\n")
+    wait_for(lambda: s.run_ctl(*test, text="another one\n").returncode == 0, "the new password",
+             patience(20))
+    equal(s.run_ctl("passwd", "--password-stdin", "dora@example.com", text="").returncode, 1)
+    equal(s.run_ctl("passwd", "--password-stdin", "--delete", "dora@example.com").returncode, 2)
+    s.ctl("passwd", "--delete", "dora@example.com")
+
+
 @test("P3: passwords of the user file work with every kind of hash")
 def hashes(s):
     methods = ("yescrypt", "bcrypt", "sha512", "argon2id", "scram-sha-256")
