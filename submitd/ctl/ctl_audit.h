@@ -51,6 +51,21 @@ void ctl_audit_network(const char *client, char out[NET_ADDR_TEXT]);
 /* Who it was about: the principal, else the name; NULL where nobody may know. */
 const char *ctl_audit_who(const json_t *);
 
+/* ---- ctl_audit_repeat.c ---- */
+#define CTL_AUDIT_SENDERS 512u
+struct ctl_audit_senders { /* zero-filled: none */
+	struct ctl_audit_sender {
+		char src[40];
+		json_int_t n; /* its highest number */
+	} v[CTL_AUDIT_SENDERS];
+	size_t n;
+};
+/*
+ * True: it was written again after a failed sync, and was seen before. Records are given in
+ * the order of the files: all, or all that match something.
+ */
+bool ctl_audit_is_repeated(struct ctl_audit_senders *, const json_t *record);
+
 int ctl_audit_verify(struct ctl *, int argc, char **argv);
 int ctl_audit_search(struct ctl *, int argc, char **argv);
 int ctl_audit_tail(struct ctl *, int argc, char **argv);

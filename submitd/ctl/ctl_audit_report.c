@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * submitctl audit report and user (A5): who logged in and sent, from where, what failed,
- * which networks are new, whose TLS is weak. One pass; memory grows with the number of
- * users and their networks, which is bounded.
+ * which networks are new, whose TLS is weak; what was recorded again counts once. One pass; memory
+ * grows with the number of users and their networks, which is bounded.
  */
 #include "ctl/ctl_audit.h"
 
@@ -33,6 +33,7 @@ struct report {
 	struct ctl_audit_query q; /* since is applied by us */
 	char since[32];
 	enum form form;
+	struct ctl_audit_senders senders;
 	struct row *buckets[BUCKETS];
 	size_t n;
 	bool too_many;
@@ -109,8 +110,8 @@ on_line(void *arg, struct span line, bool whole)
 	bool inside, is_auth;
 	struct row *w;
 
-	if (o == NULL)
-		return;
+	if (o == NULL || ctl_audit_is_repeated(&r->senders, o))
+		goto out;
 	kind = ctl_text(o, "kind");
 	inside =
 	    r->since[0] == '\0' || strncmp(ctl_text(o, "time"), r->since, strlen(r->since)) >= 0;

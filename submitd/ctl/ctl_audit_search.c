@@ -22,9 +22,12 @@
 #define TAIL_MAX 10000u
 #define FOLLOW_US 200000
 
+/* Shown is what is there; people are told what they see a second time. */
 static void
-print_record(const struct ctl *ctl, const json_t *o, struct span line)
+print_record(
+    const struct ctl *ctl, struct ctl_audit_senders *senders, const json_t *o, struct span line)
 {
+	bool repeated = ctl_audit_is_repeated(senders, o);
 	struct buf b = BUF_INIT;
 
 	if (ctl->json) {
@@ -33,6 +36,8 @@ print_record(const struct ctl *ctl, const json_t *o, struct span line)
 		return;
 	}
 	ctl_audit_format(o, &b);
+	if (repeated)
+		buf_add_str(&b, " (repeated)");
 	ctl_print_clean(buf_cstr(&b));
 	(void)putchar('\n');
 	buf_clear(&b);
@@ -43,6 +48,7 @@ print_record(const struct ctl *ctl, const json_t *o, struct span line)
 struct search {
 	struct ctl *ctl;
 	struct ctl_audit_query q;
+	struct ctl_audit_senders senders;
 	uint64_t found, limit;
 };
 
@@ -58,7 +64,7 @@ on_line(void *arg, struct span line, bool whole)
 	if (o == NULL)
 		return;
 	s->found++;
-	print_record(s->ctl, o, line);
+	print_record(s->ctl, &s->senders, o, line);
 	json_decref(o);
 }
 
@@ -164,6 +170,7 @@ static void
 print_lines(const struct ctl *ctl, struct buf *b, size_t skip)
 {
 	static const struct ctl_audit_query everything;
+	static struct ctl_audit_senders senders;
 	const char *lf;
 
 	while (buf_len(b) > 0 && (lf = memchr(buf_data(b), '\n', buf_len(b))) != NULL) {
@@ -173,7 +180,7 @@ print_lines(const struct ctl *ctl, struct buf *b, size_t skip)
 
 		skip -= skip > 0;
 		if (o != NULL)
-			print_record(ctl, o, line);
+			print_record(ctl, &senders, o, line);
 		json_decref(o);
 		buf_consume(b, line.n + 1);
 	}

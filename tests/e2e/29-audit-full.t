@@ -203,6 +203,11 @@ def not_synced(s, c):
     return doubtful
 
 
+def distinct(s):
+    """Numbers of senders that are in the record, and records of the ledger's own."""
+    return {(r.get("src", ""), r.get("n", r["seq"])) for r in records(s, "small/audit.log")}
+
+
 @test("A1 A2: a sync that fails: what may not be on disk comes again; a start knows it too", 120)
 def sync_fails(_):
     with doubtful_disk() as (s, c, first):
@@ -216,6 +221,14 @@ def sync_fails(_):
         wait_for(lambda: rows(s) == 0, "the ledger's word that it has them", patience(20))
         count = accepted(s, ["small/audit.log"])
         equal([count[m] for m in first + doubtful + after], [1] * 3 + [2] * 3 + [1] * 3)
+        report = [r for r in s.ctl_rows("audit", "report") if r.get("user") == USER]
+        equal([r["messages"] for r in report], [9], "each counts once")
+        for m in first + doubtful:
+            lines = s.ctl("audit", "search", "--kind", "accept", "--mid", m).splitlines()
+            equal([line.endswith(" (repeated)") for line in lines],
+                  [False] + [True] * (m in doubtful), lines)
+        equal(s.ctl("audit", "tail", "-n", "1000").count(" (repeated)\n"),
+              len(records(s, "small/audit.log")) - len(distinct(s)), "shown, and marked")
         equal(s.roles()["ledger"], pid)
         ok("a sync of the disk had failed" in verify(s, "--checkpoints", s.log_path), "a note")
         quiet(s)
