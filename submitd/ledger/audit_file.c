@@ -167,16 +167,63 @@ fail:
 	return -1;
 }
 
-/* The end of the file whose chain goes on in this one; it may be gone. */
+/* The octets from off to end, where they are. */
+static int
+copy_onto_itself(int fd, off_t off, off_t end)
+{
+	static char chunk[256u << 10];
+	ssize_t n = 1;
+
+	for (; off < end && n > 0; off += n) {
+		n = fs_pread(fd, chunk,
+		    end - off < (off_t)sizeof(chunk) ? (size_t)(end - off) : sizeof(chunk), off);
+		if (n == -1 || (n > 0 && fs_pwrite(fd, chunk, (size_t)n, off) == -1))
+			return -1;
+	}
+	return 0;
+}
+
+/*
+ * Whoever wrote the end of the file may have been killed when a sync had failed and nobody knew:
+ * then the page cache has what the disk has not, and no later sync would write it. So it is
+ * written again as it stands, for the next sync to tell whether it is there. How many octets; -1:
+ * it is not known to be safe. A file that may only grow (chattr +a) is taken as it is.
+ */
+static ssize_t
+write_again(int fd)
+{
+	int flags = fcntl(fd, F_GETFL), rc;
+	struct stat st;
+	off_t off;
+
+	if (flags == -1 || fstat(fd, &st) == -1)
+		return -1;
+	off = st.st_size < (off_t)AUDIT_FILE_TAIL ? 0 : st.st_size - (off_t)AUDIT_FILE_TAIL;
+	/* with O_APPEND an offset counts for nothing */
+	if (fcntl(fd, F_SETFL, flags & ~O_APPEND) == -1)
+		return errno == EPERM ? 0 : -1;
+	rc = copy_onto_itself(fd, off, st.st_size);
+	if (fcntl(fd, F_SETFL, flags) == -1)
+		return -1;
+	return rc == -1 ? -1 : (ssize_t)(st.st_size - off);
+}
+
+/*
+ * The end of the file whose chain goes on in this one; it may be gone. Nobody syncs it later, and
+ * what is not safe there must come again, here.
+ */
 static void
 take_before(struct audit_file *a, const char *before, const struct audit_file_options *o,
     struct audit_tail *t)
 {
-	int fd = fs_open(before, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+	int fd = fs_open(before, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+	bool is_safe = fd != -1 && write_again(fd) != -1 && fs_fdatasync(fd) == 0;
 
 	if (fd == -1)
+		fd = fs_open(before, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (fd == -1)
 		return;
-	if (audit_tail_read(fd, o->line, o->arg, t) == -1)
+	if (audit_tail_read(fd, is_safe ? o->line : NULL, o->arg, t) == -1)
 		*t = (struct audit_tail){.seq = 0};
 	a->seq = t->seq;
 	if (t->chained)
@@ -223,11 +270,13 @@ audit_file_open(struct audit_file *a, const struct audit_file_options *o, int64_
 	struct stat st;
 	char *before = NULL;
 	int fd = open_path(a->path, o->owner, o->group, &st);
+	ssize_t again;
 
 	if (fd == -1)
 		return -1;
+	again = write_again(fd);
 	if ((st.st_size == 0 && fs_sync_parent(a->path) == -1) ||
-	    audit_tail_read(fd, o->line, o->arg, &t) == -1) {
+	    audit_tail_read(fd, again == -1 ? NULL : o->line, o->arg, &t) == -1) {
 		int error = errno;
 
 		fs_close(fd);
@@ -238,6 +287,7 @@ audit_file_open(struct audit_file *a, const struct audit_file_options *o, int64_
 	a->dev = st.st_dev;
 	a->ino = st.st_ino;
 	a->chain = o->chain;
+	a->unsynced = again > 0 ? (size_t)again : 0;
 	a->seq = t.seq;
 	if (t.chained)
 		a->head = t.hash;
