@@ -27,6 +27,7 @@ static struct {
 	struct ipc_peer *queue;
 	struct conf_transport unknown;
 	bool draining;
+	bool last; /* its time to leave is set, whatever comes */
 	struct ev_timer hard;
 } self;
 
@@ -119,12 +120,18 @@ deliver_check_done(void)
 	/* not from within the stack of a connection */
 	if (self.draining && deliver_job_count() == 0)
 		ev_timer_set(&self.hard, 0, leave, NULL);
+	else if (self.draining && !self.last && deliver_job_unfinished() == 0) {
+		/* the queue has all that is to be told, and may have no room to commit it */
+		self.last = true;
+		ev_timer_set(&self.hard, HARD_MS, leave, NULL);
+	}
 }
 
 static void
 drain(bool hard)
 {
 	self.draining = true;
+	self.last = self.last || hard;
 	deliver_dest_drain();
 	if (hard)
 		ev_timer_set(&self.hard, HARD_MS, leave, NULL);

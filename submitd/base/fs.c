@@ -281,13 +281,13 @@ fs_fallocate(int fd, off_t off, off_t len)
 {
 	if (fault_before(CALL_WRITE))
 		return -1;
-	int rc = posix_fallocate(fd, off, len);
+	/* what posix_fallocate() does instead where this fails may overwrite what others write */
+	int rc;
+	do
+		rc = fallocate(fd, 0, off, len);
+	while (rc == -1 && errno == EINTR);
 	fault_after();
-	if (rc != 0) {
-		errno = rc;
-		return -1;
-	}
-	return 0;
+	return rc;
 }
 
 int

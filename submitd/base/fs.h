@@ -35,6 +35,7 @@ int fs_fsync(int fd);
 int fs_unlinkat(int dirfd, const char *name);
 int fs_renameat(int dirfd, const char *from, const char *to);
 int fs_mkdirat(int dirfd, const char *name, mode_t mode);
+/* Room for real: EOPNOTSUPP where the file system has none to give, nothing is written instead. */
 int fs_fallocate(int fd, off_t off, off_t len);
 int fs_ftruncate(int fd, off_t len);
 /* Free bytes and inodes for this user on the file system of fd. */

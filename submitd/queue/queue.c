@@ -55,7 +55,8 @@ drain_step(struct queue *q)
 	pthread_mutex_lock(&q->lock);
 	bool idle = TAILQ_EMPTY(&q->todo) && TAILQ_EMPTY(&q->finished);
 	pthread_mutex_unlock(&q->lock);
-	if ((!idle || q->n_jobs > 0) && ev_now_ms() < q->drain_until)
+	if ((!idle || q->n_jobs > 0) && ev_now_ms() < q->drain_until &&
+	    !__atomic_load_n(&q->waits_for_room, __ATOMIC_RELAXED))
 		return;
 	queue_commit_stop(q); /* finishes what it was given, unless there is no room for it */
 	qworker_stop(&q->maint);

@@ -201,6 +201,12 @@ write_bodies(struct qcommit *c, struct qop_list *batch, struct body_put **puts, 
 	if (c->sync_big && queue_body_big_sync_dir(c->body) == -1)
 		return fail(c, "syncing a directory", strerror(errno));
 	c->sync_big = false;
+	if (c->short_of_room) { /* what is left of it is not for mail */
+		c->bodies = false;
+		TAILQ_FOREACH (op, batch, entry)
+			op->no_space = op->no_space || op->put != NULL || op->brings_mail;
+		return 0;
+	}
 	c->bodies = n > 0 && queue_body_put_batch(c->body, puts, n) == 0;
 	if (n == 0 || c->bodies)
 		return 0;
@@ -252,10 +258,18 @@ write_once(struct qcommit *c, struct qop_list *batch)
 	if (queue_body_current(c->body) != 0)
 		__atomic_store_n(&c->q->current_seg, queue_body_current(c->body), __ATOMIC_RELAXED);
 	__atomic_store_n(&c->q->wal_pages, queue_store_wal_pages(c->store), __ATOMIC_RELAXED);
+	qcommit_keep_room(c);
 	return 0;
 }
 
 /* ---- a disk without room --------------------------------------------------------------------- */
+
+void
+qcommit_keep_room(struct qcommit *c)
+{
+	c->short_of_room = queue_store_keep_room(c->store) == STORE_ROOM_SHORT;
+	__atomic_store_n(&c->q->short_of_room, c->short_of_room, __ATOMIC_RELAXED);
+}
 
 /* What can be told to try again later without any loss goes back. True: something did. */
 static bool
@@ -303,12 +317,12 @@ refuse_pending(struct qcommit *c)
 }
 
 /*
- * What is left of the batch must not be lost, and there is no room for it: after a while it
- * is tried again. Moving the log into the database lets the log start anew, in the room that
- * it has. -1: the queue ends instead.
+ * What is left of the batch must not be lost, and there is no room for it. Moving the log into
+ * the database lets the log start anew, in the room that it has; where that was done already,
+ * it is tried again after a while. -1: the queue ends instead.
  */
 static int
-wait_for_room(struct qcommit *c)
+wait_for_room(struct qcommit *c, bool *moved)
 {
 	struct queue *q = c->q;
 	struct timespec until;
@@ -318,6 +332,12 @@ wait_for_room(struct qcommit *c)
 
 	if (queue_store_checkpoint(c->store, &left) == -1)
 		return fail(c, "checkpoint", queue_store_error(c->store));
+	qcommit_keep_room(c);
+	if (left == 0 && !*moved) {
+		*moved = true;
+		return 0;
+	}
+	__atomic_store_n(&q->waits_for_room, true, __ATOMIC_RELAXED);
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec++;
 	do {
@@ -358,7 +378,7 @@ static int
 write_rows(struct qcommit *c, struct qop_list *batch)
 {
 	uint64_t qid_limit = c->qid_limit;
-	bool said = false;
+	bool said = false, moved = false;
 
 	while (write_once(c, batch) == -1) {
 		if (!queue_store_is_full(c->store))
@@ -371,9 +391,10 @@ write_rows(struct qcommit *c, struct qop_list *batch)
 		said = true;
 		if (take_back(c, qid_limit) == -1)
 			return -1;
-		if (!refuse_new(c, batch) && wait_for_room(c) == -1)
+		if (!refuse_new(c, batch) && wait_for_room(c, &moved) == -1)
 			return -1;
 	}
+	__atomic_store_n(&c->q->waits_for_room, false, __ATOMIC_RELAXED);
 	if (said && !TAILQ_EMPTY(batch))
 		log_note(LOG_LEVEL_INFO, "spool: there was room for the rest");
 	return 0;
@@ -412,9 +433,11 @@ run_batch(struct qcommit *c, struct qop_list *batch)
 			return fail(c, op->class->name, queue_store_error(c->store));
 	if (!TAILQ_EMPTY(&reads))
 		give_back(c->q, &reads);
-	if (__atomic_exchange_n(&c->q->checkpoint_now, false, __ATOMIC_RELAXED) &&
-	    queue_store_checkpoint(c->store, &left) == -1)
+	if (!__atomic_exchange_n(&c->q->checkpoint_now, false, __ATOMIC_RELAXED))
+		return 0;
+	if (queue_store_checkpoint(c->store, &left) == -1)
 		return fail(c, "checkpoint", queue_store_error(c->store));
+	qcommit_keep_room(c);
 	return 0;
 }
 

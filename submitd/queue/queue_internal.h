@@ -143,9 +143,10 @@ struct qcommit {
 	size_t n_segs, cap_segs;
 	bool *seg_dirty;
 	uint64_t qid_limit;
-	int64_t now;   /* wall clock of this batch */
-	bool bodies;   /* records of this batch are in the segment */
-	bool sync_big; /* a large file is in this batch: its directory must be synced */
+	int64_t now;        /* wall clock of this batch */
+	bool bodies;        /* records of this batch are in the segment */
+	bool short_of_room; /* what the rows have set aside does not stand: no new mail */
+	bool sync_big;      /* a large file is in this batch: its directory must be synced */
 	/* unlinked after the commit */
 	struct uuid *big_freed;
 	size_t n_big_freed, cap_big_freed;
@@ -170,6 +171,8 @@ void qcommit_files_release(struct qcommit *);
 int qcommit_reeval(
     struct qcommit *, uint64_t qid, const int64_t *next, const uint32_t *attempts, bool *waits);
 int qcommit_insert(struct qcommit *, const struct qmsg *, const struct body_ref *);
+/* Makes the room that the rows have set aside whole again, as far as there is some. */
+void qcommit_keep_room(struct qcommit *);
 void qtouch_add(struct qtouch_list *, const struct store_dest *);
 void qtouch_clear(struct qtouch_list *);
 
@@ -214,6 +217,8 @@ struct queue {
 	bool stop, started, dead;
 	bool checkpoint_now; /* atomic: the rest of the log is short */
 	unsigned wal_pages;  /* atomic */
+	bool short_of_room;  /* atomic: as in qcommit */
+	bool waits_for_room; /* atomic: a transaction does, however long */
 	char failure[320];
 
 	/* other threads: maintenance (syncs of large files, checkpoints, copying), reader (control)
@@ -227,7 +232,7 @@ struct queue {
 	size_t n_by_mid;
 	size_t offer_bytes;   /* being committed */
 	size_t partial_bytes; /* of offers that are not whole yet */
-	bool full, very_full, paused;
+	bool full, very_full, paused, asking_room;
 	uint64_t unchecked_bytes; /* accepted since the room was looked at */
 	struct qfile *open_files; /* large bodies that fronts write */
 	size_t n_open_files, cap_open_files;
@@ -367,6 +372,7 @@ void queue_ctl_peer_down(struct queue *, struct ipc_peer *);
 
 /* queue_space.c */
 void queue_space_check(struct queue *);
+void queue_space_tick(struct queue *);
 /* So much more was accepted: looks again when it is time. */
 void queue_space_used(struct queue *, uint64_t bytes);
 void queue_space_tell(struct queue *, struct ipc_peer *);

@@ -219,6 +219,11 @@ queue_recover(struct queue *q, char *err, size_t errsize)
 		(void)str_printf(err, errsize, "spool: %s", strerror(errno));
 		return -1;
 	}
+	qcommit_keep_room(c);
+	if (queue_store_keep_room(c->store) == STORE_ROOM_NONE)
+		log_note(LOG_LEVEL_WARN,
+		    "spool: this file system cannot set room aside: where it is full, what became "
+		    "of mail is kept in memory until there is room");
 	queue_body_set_last(c->body, k.last_seg);
 	q->current_seg = k.last_seg + 1;
 	q->maint_store = queue_store_open(q->db_path, STORE_READ, &damaged, err, errsize);

@@ -71,6 +71,18 @@ bool queue_store_is_full(const struct queue_store *);
 unsigned queue_store_wal_pages(const struct queue_store *);
 /* Moves the log into the database; *left: pages that stayed in the log, be it for want of room. */
 int queue_store_checkpoint(struct queue_store *, unsigned *left);
+/*
+ * Room that is set aside in the files, so that what is not new mail can be committed when the
+ * disk is full: 16 MiB behind the end of the log, 4 MiB behind the end of the database; on a
+ * small file system a sixteenth of it and a quarter of that. Made where it is missing, as far
+ * as there is room. To be called at the start and after each commit.
+ */
+enum store_room {
+	STORE_ROOM_SHORT = 0, /* it does not stand: no new mail now */
+	STORE_ROOM_STANDS = 1,
+	STORE_ROOM_NONE = 2, /* this file system cannot set room aside */
+};
+enum store_room queue_store_keep_room(struct queue_store *);
 /* Reading: gives up after ms, or when *stop becomes true; 0 clears it. */
 void queue_store_set_limit(struct queue_store *, int64_t ms, const bool *stop);
 

@@ -126,7 +126,11 @@ struct queue_store {
 	char error[256];
 	bool full; /* the error: no room */
 	unsigned wal_pages;
-	int index_fd; /* of the log's index; -1: none */
+	/* queue_store_room.c */
+	int index_fd, log_fd, db_fd; /* -1: none */
+	uint64_t room;               /* to be kept behind the end of the log; 0: none */
+	enum store_room room_state;
+	unsigned room_seen; /* pages in the log when it was looked at; more than there are: look */
 	int64_t deadline_ms;
 	const bool *stop;
 	/* destinations by transport and name, open addressing; and by id */
@@ -143,6 +147,9 @@ int store_done(struct queue_store *, sqlite3_stmt *);
 void store_bind_span(sqlite3_stmt *, int, struct span);
 void store_bind_str(sqlite3_stmt *, int, const char *); /* NULL is NULL */
 void store_dest_cache_clear(struct queue_store *);
+/* The database was opened for writing under that path; is closed. */
+void store_room_open(struct queue_store *, const char *path);
+void store_room_close(struct queue_store *);
 /* Sorted qids. */
 bool store_is_busy(const uint64_t *busy, size_t n, uint64_t qid);
 

@@ -12,14 +12,13 @@
 #include "queue/queue_store_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define APPLICATION_ID 0x53514d44 /* "SQMD" */
 #define SCHEMA_VERSION 2
-#define LOG_INDEX_BYTES (512 << 10) /* 32 KiB for each 4096 pages: SQLite's file format */
 
 static const char schema[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
@@ -98,23 +97,6 @@ is_for_want_of_room(sqlite3 *db)
 	return rc == SQLITE_IOERR_WRITE &&
 	       (file_errno(db, SQLITE_FCNTL_JOURNAL_POINTER) == EDQUOT ||
 		   file_errno(db, SQLITE_FCNTL_FILE_POINTER) == EDQUOT);
-}
-
-/*
- * Room for the index of a log of 65,000 pages, four times what is let gather, so that it
- * need not be found on a full disk, whose pages would not even bear to be touched. Without
- * it the index grows as it must. Open as long as the database: closing any descriptor of the
- * file drops the locks that SQLite holds.
- */
-static void
-reserve_index(struct queue_store *s, const char *path)
-{
-	char *name = xasprintf("%s-shm", path);
-
-	s->index_fd = fs_open(name, O_RDWR | O_NOFOLLOW, 0);
-	if (s->index_fd != -1)
-		(void)fs_fallocate(s->index_fd, 0, LOG_INDEX_BYTES);
-	free(name);
 }
 
 int
@@ -272,7 +254,7 @@ queue_store_open(const char *path, enum store_mode mode, bool *damaged, char *er
 	int rc;
 
 	*damaged = false;
-	s->index_fd = -1;
+	s->index_fd = s->log_fd = s->db_fd = -1;
 	fs_hook_sqlite();
 	rc = sqlite3_open_v2(path, &s->db, flags, NULL);
 	if (rc == SQLITE_OK) {
@@ -309,7 +291,7 @@ queue_store_open(const char *path, enum store_mode mode, bool *damaged, char *er
 	}
 	if (mode == STORE_WRITE) {
 		sqlite3_wal_hook(s->db, on_wal, s);
-		reserve_index(s, path);
+		store_room_open(s, path);
 	}
 	return s;
 }
@@ -324,8 +306,7 @@ queue_store_free(struct queue_store *s)
 	store_dest_cache_clear(s);
 	free(s->by_key);
 	sqlite3_close(s->db);
-	if (s->index_fd != -1)
-		fs_close(s->index_fd);
+	store_room_close(s);
 	free(s);
 }
 
@@ -392,6 +373,7 @@ queue_store_checkpoint(struct queue_store *s, unsigned *left)
 	int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
 
 	*left = in_log > moved ? (unsigned)(in_log - moved) : 0;
+	s->room_seen = UINT_MAX; /* this makes the database as short as it can be */
 	if (rc == SQLITE_OK || rc == SQLITE_BUSY)
 		return 0;
 	(void)store_fail(s, "checkpoint");

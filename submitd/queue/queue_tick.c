@@ -120,7 +120,7 @@ tick(void *arg)
 	if (q->next_scan <= now && !q->draining)
 		queue_scan(q);
 	queue_reports_run(q);
-	queue_space_check(q);
+	queue_space_tick(q);
 	queue_maint_tick(q);
 	queue_drain_tick(q);
 }

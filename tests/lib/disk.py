@@ -2,6 +2,7 @@
 """A disk of a test's own, that runs full."""
 import contextlib
 import os
+import threading
 
 import peers
 
@@ -29,3 +30,24 @@ def fill(directory):
         while True:
             f.write(b"x" * 4096)
     return path
+
+
+@contextlib.contextmanager
+def greedy(directory):
+    """Full to the last octet, and who fills it takes at once whatever becomes free."""
+    path = fill(directory)
+    enough = threading.Event()
+
+    def take():
+        while not enough.wait(0.001):
+            with contextlib.suppress(OSError), open(path, "ab", buffering=0) as f:
+                while not enough.is_set():
+                    f.write(b"x" * 65536)
+    taker = threading.Thread(target=take)
+    taker.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        taker.join()
+        os.unlink(path)

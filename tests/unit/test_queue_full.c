@@ -5,6 +5,7 @@
  */
 #include "queue/queue_store.h"
 
+#include "base/fs.h"
 #include "base/list.h"
 #include "base/str.h"
 
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -30,6 +32,7 @@ static struct queue_store *st;
 
 static const char *fail_suffix; /* of the file's name; NULL: none fails */
 static int fail_errno;
+static bool disk_is_full; /* each file has the room that it has */
 
 static ssize_t
 failing_pwrite(int fd, const void *p, size_t n, off_t off)
@@ -45,6 +48,15 @@ failing_pwrite(int fd, const void *p, size_t n, off_t off)
 	    strcmp(path + len - strlen(fail_suffix), fail_suffix) == 0) {
 		errno = fail_errno;
 		return -1;
+	}
+	if (disk_is_full) {
+		struct stat file;
+
+		assert_int_equal(fstat(fd, &file), 0);
+		if (off + (off_t)n > file.st_size) {
+			errno = ENOSPC;
+			return -1;
+		}
 	}
 	return pwrite(fd, p, n, off);
 }
@@ -90,6 +102,7 @@ teardown(void **state)
 
 	(void)state;
 	fail_suffix = NULL;
+	disk_is_full = false;
 	queue_store_free(st);
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
 	return system(cmd);
@@ -221,6 +234,109 @@ test_index_is_final(void **state)
 	assert_int_equal(last(), N_LONG);
 }
 
+/* ---- room that is set aside ------------------------------------------------------------------ */
+
+static off_t
+size_of(const char *name)
+{
+	char path[100];
+	struct stat file;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	assert_int_equal(stat(path, &file), 0);
+	assert_true(file.st_blocks * 512 >= file.st_size);
+	return file.st_size;
+}
+
+/* In a transaction of its own; false: there was no room. */
+static bool
+commit_one(uint64_t id)
+{
+	assert_int_equal(queue_store_begin(st), 0);
+	if (add(id, 300) == 0 && queue_store_commit(st) == 0)
+		return true;
+	assert_true(queue_store_is_full(st));
+	queue_store_rollback(st);
+	return false;
+}
+
+/*
+ * The disk runs full when nothing was moved into the database yet. More than a thousand small
+ * commits go on; then the log is moved, for which the database has room, and they go on again.
+ */
+static void
+test_room(void **state)
+{
+	uint64_t id = 0, more;
+	unsigned left;
+
+	(void)state;
+	assert_int_equal(queue_store_keep_room(st), STORE_ROOM_STANDS);
+	assert_true(size_of("queue.db-wal") >= 16 << 20);
+	assert_true(size_of("queue.db") >= 4 << 20);
+	fail_writes(NULL, 0);
+	disk_is_full = true;
+	while (commit_one(id + 1))
+		id++;
+	assert_true(id > 1000);
+	assert_int_equal(last(), id);
+	assert_int_equal(queue_store_checkpoint(st, &left), 0);
+	assert_int_equal(left, 0);
+	for (more = 0; more < 1000 && commit_one(id + 1); more++)
+		id++;
+	assert_int_equal(more, 1000);
+	assert_int_equal(last(), id);
+	/* moving the log shortened the database */
+	disk_is_full = false;
+	assert_int_equal(queue_store_keep_room(st), STORE_ROOM_STANDS);
+	assert_true(size_of("queue.db") >= 4 << 20);
+}
+
+static void
+test_room_ahead(void **state)
+{
+	(void)state;
+	assert_int_equal(queue_store_keep_room(st), STORE_ROOM_STANDS);
+	add_many();
+	assert_int_equal(queue_store_commit(st), 0);
+	assert_int_equal(queue_store_keep_room(st), STORE_ROOM_STANDS);
+	assert_true(size_of("queue.db-wal") >= (N_LONG + 16) << 20);
+	assert_true(size_of("queue.db") >= (N_LONG + 4) << 20);
+	assert_int_equal(last(), N_LONG);
+}
+
+static void
+test_room_nowhere(void **state)
+{
+	struct rlimit old, few;
+
+	(void)state;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	few = old;
+	few.rlim_cur = 1 << 20;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &few), 0);
+	assert_int_equal(queue_store_keep_room(st), STORE_ROOM_NONE);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(queue_store_keep_room(st), STORE_ROOM_NONE);
+	assert_true(commit_one(1));
+}
+
+#ifdef SUBMITD_FAULTS
+static void
+test_room_short(void **state)
+{
+	(void)state;
+	setenv("SUBMITD_FS_FAULT", "full:1:2", 1);
+	fs_fault_init("test");
+	assert_int_equal(queue_store_keep_room(st), STORE_ROOM_SHORT);
+	assert_int_equal(queue_store_keep_room(st), STORE_ROOM_SHORT);
+	assert_int_equal(queue_store_keep_room(st), STORE_ROOM_STANDS);
+	unsetenv("SUBMITD_FS_FAULT");
+	fs_fault_init("test");
+}
+#endif
+
 int
 main(void)
 {
@@ -230,6 +346,12 @@ main(void)
 	    TEST(test_checkpoint),
 	    TEST(test_index_reserved),
 	    TEST(test_index_is_final),
+	    TEST(test_room),
+	    TEST(test_room_ahead),
+	    TEST(test_room_nowhere),
+#ifdef SUBMITD_FAULTS
+	    TEST(test_room_short),
+#endif
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
