@@ -10,6 +10,7 @@
 #include "base/saslprep.h"
 #include "base/scram.h"
 #include "base/str.h"
+#include "mail/addr.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,11 +52,30 @@ lower(uint8_t c)
 	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
 }
 
+/* Beyond ASCII: letters in one case and form, and the domain in A-labels. */
+static struct span
+name_key(struct span name, char out[ADDR_FOLDED])
+{
+	char ascii[ADDR_DOMAIN_MAX + 1];
+	char *at;
+
+	if (addr_fold(name, out, ADDR_FOLDED) == -1)
+		return name;
+	at = strrchr(out, '@');
+	if (at != NULL && addr_domain_ascii(span_of(at + 1), ascii) == 0)
+		(void)str_copy(at + 1, ADDR_FOLDED - (size_t)(at + 1 - out), ascii);
+	return span_of(out);
+}
+
 static uint32_t
 name_hash(struct span s)
 {
 	uint32_t h = 2166136261u; /* FNV-1a; only the file's owner chooses what is inserted */
+	char key[ADDR_FOLDED];
 	size_t i;
+
+	if (!str_is_ascii(s))
+		s = name_key(s, key);
 
 	for (i = 0; i < s.n; i++)
 		h = (h ^ lower((uint8_t)s.p[i])) * 16777619u;
@@ -77,8 +97,13 @@ entry_secret(const struct passwd_table *t, const struct entry *e)
 static bool
 same_name(struct span a, struct span b)
 {
+	char key_a[ADDR_FOLDED], key_b[ADDR_FOLDED];
 	size_t i;
 
+	if (!str_is_ascii(a) || !str_is_ascii(b)) {
+		a = name_key(a, key_a);
+		b = name_key(b, key_b);
+	}
 	if (a.n != b.n)
 		return false;
 	for (i = 0; i < a.n; i++)

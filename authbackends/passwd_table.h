@@ -11,8 +11,9 @@
  * The parsed and indexed form of a password file (S44). A line is a name, then
  * blanks or a colon, then a hash; '#' begins a comment line. Exactly two fields.
  * With allow_plain the second may be a password in clear. A second field of
- * "*" or "!", or one in front of a hash, locks the user. Names are found by ASCII
- * case-insensitive comparison. Malformed lines are skipped and reported.
+ * "*" or "!", or one in front of a hash, locks the user. Names are found
+ * whatever the case and form of their letters (addr_fold()). Malformed lines are skipped and
+ * reported.
  */
 struct passwd_table;
 

@@ -252,7 +252,8 @@ const struct conf_listener *conf_listener_find(const struct conf *, const char *
 bool conf_transport_verifies(const struct conf_transport *);
 const struct conf_transport *conf_transport_find(const struct conf *, const char *title);
 const struct conf_ou *conf_ou_find(const struct conf *, const char *title);
-/* ASCII case-insensitive; also by the name of a domain_alias (S57: it inherits everything). */
+/* Whatever the case and form of letters (addr_fold()); also by the name of a domain_alias (S57: it
+ * inherits everything). */
 const struct conf_user *conf_user_find(const struct conf *, const char *address);
 /* The same mailbox in the parent's domain, where its domain is an alias; else -1. */
 int conf_alias_address(const struct conf *, const char *address, char *out, size_t size);

@@ -44,18 +44,15 @@ conf_backend_find(const struct conf *c, const char *title)
 const struct conf_user *
 conf_user_find(const struct conf *c, const char *address)
 {
-	char key[ADDR_TEXT];
-
+	char key[ADDR_FOLDED], parent[ADDR_TEXT];
 	const struct conf_user *u;
 
-	if (address == NULL || str_copy(key, sizeof key, address) == -1)
+	if (address == NULL || addr_fold(span_of(address), key, sizeof key) == -1)
 		return NULL;
-	str_lower(key);
 	u = conf_map_get(&c->index->users, 0, key);
-	if (u == NULL && conf_alias_address(c, address, key, sizeof key) == 0) {
-		str_lower(key);
+	if (u == NULL && conf_alias_address(c, address, parent, sizeof parent) == 0 &&
+	    addr_fold(span_of(parent), key, sizeof key) == 0)
 		u = conf_map_get(&c->index->users, 0, key);
-	}
 	return u;
 }
 

@@ -250,15 +250,29 @@ index_aliases(struct conf_builder *b)
 	}
 }
 
+/* The user is found under this spelling of his address; *old: another one is already. */
+static void
+index_name(struct conf_builder *b, struct conf_user *u, const char *address, struct conf_user **old)
+{
+	char key[ADDR_FOLDED];
+	struct conf_user *found;
+
+	if (addr_fold(span_of(address), key, sizeof key) == -1)
+		return;
+	found = conf_map_put(&b->conf->index->users, 0, conf_dup(b->arena, span_of(key)), u);
+	if (found != NULL && found != u)
+		*old = found;
+}
+
 static void
 index_user(struct conf_builder *b, struct conf_user *u)
 {
 	struct conf *c = b->conf;
 	struct conf_domain_info *info;
-	struct conf_user *old;
+	struct conf_user *old = NULL;
 	struct addr addr;
 	enum addr_error e = addr_parse(span_of(u->title), ADDR_ALLOW_UTF8, &addr);
-	char *key, text[ADDR_TEXT];
+	char text[ADDR_TEXT];
 
 	if (e != ADDR_OK) {
 		conf_error(b, u->where,
@@ -268,21 +282,18 @@ index_user(struct conf_builder *b, struct conf_user *u)
 		    u->title, addr_error_text(e));
 		return;
 	}
-	key = conf_dup(b->arena, span_of(u->title));
-	str_lower(key);
-	old = conf_map_put(&c->index->users, 0, key, u);
+	index_name(b, u, u->title, &old);
+	/* the same under the canonical form, and with the A-labels of its domain */
+	addr_format(&addr, text);
+	index_name(b, u, text, &old);
+	if (str_copy(addr.domain, sizeof addr.domain, addr.ascii_domain) == 0) {
+		addr_format(&addr, text);
+		index_name(b, u, text, &old);
+	}
 	if (old != NULL && strcmp(old->title, u->title) != 0)
 		conf_error(b, u->where,
 		    "user \"%s\": is the same address as \"%s\" (%s:%u); remove one", u->title,
 		    old->title, old->where.file, old->where.line);
-	/* the same under the canonical form, and with the A-labels of its domain */
-	addr_format(&addr, text);
-	str_lower(text);
-	(void)conf_map_put(&c->index->users, 0, conf_dup(b->arena, span_of(text)), u);
-	if (addr_format_ascii(&addr, text) == 0) {
-		str_lower(text);
-		(void)conf_map_put(&c->index->users, 0, conf_dup(b->arena, span_of(text)), u);
-	}
 	info = conf_map_get(&c->index->domains, 0, addr.ascii_domain);
 	if (u->ou != NULL)
 		u->ou_block = conf_map_get(&c->index->titles, CONF_BLOCK_ou, u->ou);

@@ -63,8 +63,15 @@ void addr_format(const struct addr *, char out[ADDR_TEXT]);
 int addr_format_ascii(const struct addr *, char out[ADDR_TEXT]);
 
 /*
- * Pattern of a list, ASCII case-insensitive, with * and ?. One without @, or with nothing
- * before it, is compared with the domain of the text, any other with all of it.
+ * The form in which names are compared: an address with the letters of its local part in one case
+ * and one form of Unicode (nameprep, but ß stays), its domain in ASCII lower case; a text without @
+ * like a local part. -1: no UTF-8, or too long.
+ */
+#define ADDR_FOLDED (ADDR_TEXT * 4)
+int addr_fold(struct span name, char *out, size_t size);
+/*
+ * Pattern of a list, ASCII case-insensitive (see addr_fold()), with * and ?. One without @, or with
+ * nothing before it, is compared with the domain of the text, any other with all of it.
  */
 bool addr_glob_match(const char *pattern, const char *text);
 

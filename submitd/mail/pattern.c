@@ -22,10 +22,15 @@ enum kind { KIND_BAD = 0, KIND_GLOB = 1, KIND_REGEX = 2, KIND_NET = 3 };
 struct pattern {
 	bool deny;
 	enum kind kind;
-	char *text;  /* KIND_GLOB */
+	char *text;  /* KIND_GLOB: by addr_fold() where it is of names */
 	char *ascii; /* the same with A-labels; NULL: no other spelling */
 	struct net_cidr net;
 	pcre2_code *code;
+};
+/* What is looked for; folded is what patterns without a regex see, NULL where there is none. */
+struct subject {
+	const char *text, *folded;
+	char buf[ADDR_FOLDED];
 };
 struct pattern_list {
 	enum pattern_subject subject;
@@ -90,6 +95,17 @@ glob_ascii(const char *text)
 	return xasprintf("%.*s%s", (int)(domain - text), text, ascii);
 }
 
+static char *
+glob_folded(const char *text)
+{
+	size_t size = strlen(text) * 3 + ADDR_FOLDED;
+	char *out = xmalloc(size);
+
+	if (addr_fold(span_of(text), out, size) == -1)
+		(void)str_copy(out, size, text);
+	return out;
+}
+
 static const char *
 compile_client(struct pattern *p, const char *text)
 {
@@ -120,8 +136,8 @@ compile(
 		return "a regular expression ends with /";
 	if (subject == PATTERN_OF_CLIENTS)
 		return compile_client(p, text);
-	p->text = xstrdup(text);
-	p->ascii = glob_ascii(text);
+	p->text = glob_folded(text);
+	p->ascii = glob_ascii(p->text);
 	p->kind = KIND_GLOB;
 	return NULL;
 }
@@ -197,16 +213,18 @@ match_regex(const struct pattern_list *l, const pcre2_code *code, const char *te
 }
 
 static enum pattern_result
-match_one(const struct pattern_list *l, const struct pattern *p, const char *text)
+match_one(const struct pattern_list *l, const struct pattern *p, const struct subject *s)
 {
 	switch (p->kind) {
 	case KIND_GLOB:
-		if (addr_glob_match(p->text, text))
+		if (s->folded == NULL)
+			break;
+		if (addr_glob_match(p->text, s->folded))
 			return PATTERN_YES;
-		return p->ascii != NULL && addr_glob_match(p->ascii, text) ? PATTERN_YES
-		                                                           : PATTERN_NO;
+		return p->ascii != NULL && addr_glob_match(p->ascii, s->folded) ? PATTERN_YES
+		                                                                : PATTERN_NO;
 	case KIND_REGEX:
-		return match_regex(l, p->code, text);
+		return match_regex(l, p->code, s->text);
 	case KIND_NET: /* pattern_list_match_client() */
 	case KIND_BAD:
 		break;
@@ -214,13 +232,26 @@ match_one(const struct pattern_list *l, const struct pattern *p, const char *tex
 	return PATTERN_BAD;
 }
 
+static void
+subject_set(struct subject *s, const char *text)
+{
+	s->text = s->folded = text;
+	if (text != NULL && !str_is_ascii(span_of(text)))
+		s->folded = addr_fold(span_of(text), s->buf, sizeof(s->buf)) == 0 ? s->buf : NULL;
+}
+
 static enum pattern_result
 match_all(const struct pattern_list *l, const char *text, const char *other,
     const struct net_addr *client)
 {
 	enum pattern_result found = PATTERN_NO;
+	struct subject first, second;
 
-	for (size_t i = 0; l != NULL && i < l->n; i++) {
+	if (l == NULL || l->n == 0)
+		return PATTERN_NO;
+	subject_set(&first, text);
+	subject_set(&second, other);
+	for (size_t i = 0; i < l->n; i++) {
 		const struct pattern *p = &l->v[i];
 		enum pattern_result m;
 
@@ -229,9 +260,9 @@ match_all(const struct pattern_list *l, const char *text, const char *other,
 		if (p->kind == KIND_NET && client != NULL)
 			m = net_cidr_match(&p->net, client) ? PATTERN_YES : PATTERN_NO;
 		else
-			m = match_one(l, p, text);
+			m = match_one(l, p, &first);
 		if (m == PATTERN_NO && other != NULL)
-			m = match_one(l, p, other);
+			m = match_one(l, p, &second);
 		if (m == PATTERN_BAD)
 			return PATTERN_BAD;
 		if (m == PATTERN_YES && p->deny)

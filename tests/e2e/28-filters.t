@@ -30,6 +30,7 @@ LISTENERS = {
     "addresses": 'auth_ip_mode = deny  auth_ip_filter = {"127.0.0.2", "127.0.1.0/24",\n'
                  '  "!127.0.1.9", "127.0.2.*", \'/^127\\.0\\.3\\.[0-4]$/\'}',
     "lan": 'auth_ip_mode = allow  auth_ip_filter = {"127.0.0.1"}',
+    "letters": 'auth_user_mode = deny  auth_user_filter = {"\u00f6lga@*"}',
     "slow": 'auth_user_mode = deny  auth_user_filter = {\'/^(a+)+$/\'}',
 }
 
@@ -83,7 +84,8 @@ def fixture():
             s.web, s.ports = web, ports
             s.write_conf(more=more, ou='ou "staff" { domains = {"example.com"}\n'
                          '  auth_user_mode = deny  auth_user_filter = {"anybody@*"} }\n'
-                         'ou "other" { domains = {"other.example"} }')
+                         'ou "other" { domains = {"other.example"} }\n'
+                         'user "\u00e4nne@b\u00fccher.example" { }')     # smtp_auth = off
             s.start()
             yield s
 
@@ -130,6 +132,16 @@ def unit(s):
     equal(attempt(s, "lan", "anybody@example.com")[::3], (535, 0))
     equal(attempt(s, "lan", "anybody@other.example")[::3], (235, 1))
     equal(attempt(s, "lan", "anybody@third.example")[::3], (235, 1))
+
+
+@test("S5 S14 S18: no other case or form of a letter leads past a filter or a user block")
+def letters(s):
+    for name in ("\u00f6lga", "\u00d6LGA", "o\u0308lga", "O\u0308lga"):
+        equal(attempt(s, "letters", name + "@other.example")[::3], (535, 0), name)
+    for name in ("\u00e4nne@b\u00fccher.example", "\u00c4NNE@B\u00dcCHER.example",
+                 "A\u0308nne@xn--bcher-kva.example"):
+        equal(attempt(s, "lan", name)[::3], (535, 0), name)
+    equal(attempt(s, "letters", "\u00f6tto@other.example")[::3], (235, 1))
 
 
 @test("S3 S4: AUTH is not offered to a forbidden address, nor taken; others may use it")

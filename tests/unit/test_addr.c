@@ -239,6 +239,40 @@ test_glob(void **state)
 }
 
 static void
+test_fold(void **state)
+{
+	static const char *const t[][2] = {
+	    {"", ""},
+	    {"Ann@Example.COM", "ann@example.com"},
+	    {"\xc3\x96lga", "\xc3\xb6lga"},
+	    {"O\xcc\x88LGA@X", "\xc3\xb6lga@x"},
+	    /* as it is, and not ss: another mailbox, and another domain */
+	    {"STRA\xc3\x9f"
+	     "E@x",
+		"stra\xc3\x9f"
+		"e@x"},
+	    {"\xc3\x9f\xc3\x9f", "\xc3\x9f\xc3\x9f"},
+	    {"a@STRA\xc3\x9f"
+	     "E",
+		"a@stra\xc3\x9f"
+		"e"},
+	    {"\xe2\x84\xaa@\xe2\x84\xaa", "k@\xe2\x84\xaa"}, /* the sign for kelvin */
+	    {"\"\xc3\x84@b\"@c", "\"\xc3\xa4@b\"@c"},
+	};
+	char out[ADDR_FOLDED];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		assert_int_equal(addr_fold(span_of(t[i][0]), out, sizeof(out)), 0);
+		assert_string_equal(out, t[i][1]);
+	}
+	assert_int_equal(addr_fold(span_of("\xff"), out, sizeof(out)), -1);
+	assert_int_equal(addr_fold(span_of("ab"), out, 2), -1);
+	assert_int_equal(addr_fold(span_of("a@b"), out, 3), -1);
+	assert_int_equal(addr_fold(span_of("a\xc3\x9f"), out, 3), -1);
+}
+
+static void
 test_record(void **state)
 {
 	(void)state;
@@ -274,6 +308,7 @@ main(void)
 	    cmocka_unit_test(test_bare),
 	    cmocka_unit_test(test_domains),
 	    cmocka_unit_test(test_glob),
+	    cmocka_unit_test(test_fold),
 	    cmocka_unit_test(test_record),
 	};
 

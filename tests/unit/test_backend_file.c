@@ -266,7 +266,9 @@ test_backend(void **state)
 	int tries;
 
 	(void)state;
-	write_file("alice one\nbob@example.com two\ncarol *\n");
+	write_file("alice one\nbob@example.com two\ncarol *\n\xc3\xb6lga *\n"
+		   "eve@b\xc3\xbc"
+		   "cher.example *\n");
 	self = open_backend(true, err, sizeof(err));
 	assert_non_null(self);
 	assert_int_equal(ask(self, "alice", "one"), V_OK);
@@ -276,6 +278,15 @@ test_backend(void **state)
 	assert_int_equal(ask(self, "bob", "two"), V_OK); /* completed */
 	assert_int_equal(ask(self, "carol", "*"), V_PERM);
 	assert_int_equal(ask(self, "dave", "two"), V_NEXT);
+	/* who is here is not unknown in another case or form of a letter, or of the domain */
+	assert_int_equal(ask(self, "\xc3\x96lga", "*"), V_PERM);
+	assert_int_equal(ask(self, "o\xcc\x88lga", "*"), V_PERM);
+	assert_int_equal(ask(self, "eve@xn--bcher-kva.example", "*"), V_PERM);
+	assert_int_equal(ask(self,
+			     "EVE@B\xc3\x9c"
+			     "CHER.example",
+			     "*"),
+	    V_PERM);
 
 	/* a change is taken after it looked the same twice, and never a moment without a table */
 	authbackend_file.tick(self, want);

@@ -180,6 +180,9 @@ test_users(void **state)
 	assert_string_equal(u->ou_block->title, "b");
 	assert_non_null(conf_user_find(c, "u\xc3\xbc@b\xc3\xbc"
 					  "cher.example"));
+	/* S11, S18: whatever the case and the form of letters, and of the labels of the domain */
+	assert_non_null(conf_user_find(c, "U\xc3\x9c@xn--bcher-kva.example"));
+	assert_non_null(conf_user_find(c, "uu\xcc\x88@XN--bcher-kva.example"));
 	assert_null(conf_user_find(c, "bob@b.example"));
 	assert_null(conf_user_find(c, NULL));
 	conf_free(c);
