@@ -154,6 +154,7 @@ take_cyrus(struct auth_sasl *x, enum cyrus_result r)
 		           ? end(x, SASL_OUT_PROVEN, "")
 		           : end(x, SASL_OUT_FAILED, "the SASL library said yes by itself");
 	case CYRUS_REFUSED:
+		/* RFC 5802, 5.1: "e=" may be left out; 535 says the same without a round more */
 		return end(x, SASL_OUT_REFUSED, "wrong password");
 	case CYRUS_MALFORMED:
 		return end(x, SASL_OUT_MALFORMED, "the SASL library refused the message");

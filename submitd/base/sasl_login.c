@@ -286,13 +286,19 @@ is_cheap(struct span challenge)
 int
 sasl_login_step(struct sasl_login *x, struct span challenge, struct buf *response)
 {
+	bool is_scram = strncmp(x->mech, "SCRAM-", 6) == 0;
 	const char *out = NULL;
 	char copy[1024] = "";
 	unsigned n = 0;
 
 	if (x->done || ++x->steps > STEPS_MAX)
 		return fail(x, "the server asks for more than the mechanism has");
-	if (strncmp(x->mech, "SCRAM-", 6) == 0 && !is_cheap(challenge))
+	/* RFC 5802, 5.1: why the server says no; the no itself is what it says next */
+	if (is_scram && span_starts_nocase(challenge, "e=")) {
+		x->steps = STEPS_MAX;
+		return 0;
+	}
+	if (is_scram && !is_cheap(challenge))
 		return fail(x, "the server asks for too many SCRAM iterations");
 	/* plug-ins look for a NUL behind the end, which base64 does not promise */
 	if (challenge.n >= sizeof(copy) || memchr(challenge.p, '\0', challenge.n) != NULL)

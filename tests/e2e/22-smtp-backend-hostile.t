@@ -316,20 +316,36 @@ def liars(w):
         equal(len(after), lines, f"{name}: {after}")
 
 
-@test("S42: SCRAM whose server proves nothing: the password's proof is sent, the yes is no yes")
-def scram_proof(w):
+def after_proof(*dialogue):
+    """SCRAM up to the client's proof; then these, with a line of the client between them."""
     def script(c):
         c.greet("AUTH SCRAM-SHA-256")
         first = base64.b64decode(c.hear("AUTH SCRAM-SHA-256 ").split()[2]).decode()
         nonce = first.split("r=")[1]
         c.say("334 " + b64(f"r={nonce}srv,s=QSXCR+Q6sek8bf92,i=4096"))
-        c.hear()
-        c.say("235 2.7.0 take my word for it")
+        for line in dialogue:
+            c.hear()
+            c.say(line)
         c.hang()
+    return script
 
-    code, reason = w.ask(script)
+
+@test("S42: SCRAM whose server proves nothing: the password's proof is sent, the yes is no yes")
+def scram_proof(w):
+    code, reason = w.ask(after_proof("235 2.7.0 take my word for it"))
     equal(code, 454, reason)
     ok("before the exchange is over" in reason, reason)
+
+
+@test("RFC 5802 S42: SCRAM whose server says why not: its no is a no, a yes behind it is none")
+def scram_error(w):
+    why = "334 " + b64("e=invalid-proof")
+    code, reason = w.ask(after_proof(why, "535 5.7.8 no"))
+    equal(code, 535, reason)
+    ok("535" in reason, reason)
+    for then in ("235 2.7.0 yes", why, "334 " + b64("v=QSXCR+Q6sek8bf92"), "454 4.7.0 later"):
+        code, reason = w.ask(after_proof(why, then))
+        equal(code, 454, f"{then}: {reason}")
 
 
 @test("S42: the second host is asked when the first cannot answer, and its no is a no", 120)

@@ -166,7 +166,7 @@ def long(s):
             equal(auth(c, i.token()), 235, alg)
 
 
-@test("RFC 7517: keys change on the server: unknown is 454 until they are fetched, once in 30 s", 180)
+@test("RFC 7517: keys change on the server: 454 until they are fetched, once in 30 s", 180)
 def rotated(s):
     before = {a: fetches(s, a) for a in ALGS}
     equal(set(before.values()), {1}, "no forged token made anybody ask for keys again")

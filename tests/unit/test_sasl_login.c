@@ -253,6 +253,30 @@ test_scram_lies(void **state)
 	}
 }
 
+/* RFC 5802, 5.1: it says why not, and nothing behind that is part of the exchange. */
+static void
+test_scram_error(void **state)
+{
+	static const char *const then[] = {"e=other-error", "v=QSXCR+Q6sek8bf92", ""};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(then); i++) {
+		struct sasl_login *x = login_new("SCRAM-SHA-256", "alice", "pencil");
+		struct buf b = BUF_INIT;
+		bool has;
+
+		assert_int_equal(sasl_login_start(x, &b, &has), 0);
+		buf_reset(&b);
+		assert_int_equal(sasl_login_step(x, span_of("e=unknown-user"), &b), 0);
+		assert_int_equal(buf_len(&b), 0);
+		assert_false(sasl_login_is_done(x));
+		assert_int_equal(sasl_login_step(x, span_of(then[i]), &b), -1);
+		assert_false(sasl_login_is_done(x));
+		buf_clear(&b);
+		sasl_login_free(x);
+	}
+}
+
 /* ---- threads --------------------------------------------------------------------------------- */
 
 static void *
@@ -355,6 +379,7 @@ main(void)
 	    cmocka_unit_test(test_cram_md5),
 	    cmocka_unit_test(test_scram),
 	    cmocka_unit_test(test_scram_lies),
+	    cmocka_unit_test(test_scram_error),
 	    cmocka_unit_test(test_threads),
 	};
 
