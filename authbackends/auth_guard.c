@@ -185,8 +185,8 @@ auth_guard_ask(struct auth_guard *g, const struct conf *c, const struct net_addr
 	g->since_ms = ev_now_ms();
 	/* what cannot be compared, or names nobody who could be known there: 0 */
 	g->keep_ms = password == NULL || g->user[0] == '\0' ? 0 : c->auth_guard->remember;
-	g->unasked =
-	    g->keep_ms != 0 && auth_known_is(client, g->user, g->guess, g->since_ms, g->keep_ms);
+	g->place = auth_known_place(client, g->user);
+	g->unasked = g->keep_ms != 0 && auth_known_is(g->place, g->guess, g->since_ms, g->keep_ms);
 	if (g->unasked) {
 		stats.unasked++;
 		fn(AUTH_GUARD_GO, arg);
@@ -258,11 +258,11 @@ learn(struct auth_guard *g)
 {
 	int64_t now = ev_now_ms();
 
-	if (g->unasked && auth_known_is(&g->client, g->user, g->guess, now, TOLD_AGAIN_MS))
+	if (g->unasked && auth_known_is(g->place, g->guess, now, TOLD_AGAIN_MS))
 		return false;
 	/* where a refusal would be delayed there are failures left: it is asked again */
 	if (g->keep_ms != 0 && g->delay_ms == 0)
-		auth_known_add(&g->client, g->user, g->guess, now);
+		auth_known_add(g->place, g->guess, now);
 	return true;
 }
 
@@ -274,7 +274,7 @@ auth_guard_note(struct auth_guard *g, enum guard_outcome outcome, const char *sh
 	if (g->call == 0 || g->asked)
 		return;
 	if (outcome == GUARD_FAILURE || outcome == GUARD_RULE)
-		auth_known_drop(&g->client, g->user);
+		auth_known_drop(g->place);
 	else if (outcome == GUARD_SUCCESS)
 		news = learn(g);
 	if (news)

@@ -43,7 +43,7 @@ struct auth_guard {
 	int64_t since_ms, keep_ms;
 	struct net_addr client;
 	char user[CONF_USER_KEY];
-	uint64_t guess;
+	uint64_t guess, place;
 };
 
 /* Longest wait for the ledger: a restart of it fits in. */

@@ -32,8 +32,8 @@ auth_known_init(void)
 	explicit_bzero(key, sizeof(key));
 }
 
-static uint64_t
-place_of(const struct net_addr *client, const char *user)
+uint64_t
+auth_known_place(const struct net_addr *client, const char *user)
 {
 	uint8_t mac[MAC_SIZE];
 	struct buf b = BUF_INIT;
@@ -60,9 +60,8 @@ find(uint64_t place)
 }
 
 void
-auth_known_add(const struct net_addr *client, const char *user, uint64_t guess, int64_t now_ms)
+auth_known_add(uint64_t place, uint64_t guess, int64_t now_ms)
 {
-	uint64_t place = place_of(client, user);
 	struct known *set = table[place % SETS], *k = find(place);
 
 	if (k == NULL) {
@@ -75,18 +74,17 @@ auth_known_add(const struct net_addr *client, const char *user, uint64_t guess, 
 }
 
 bool
-auth_known_is(const struct net_addr *client, const char *user, uint64_t guess, int64_t now_ms,
-    int64_t keep_ms)
+auth_known_is(uint64_t place, uint64_t guess, int64_t now_ms, int64_t keep_ms)
 {
-	const struct known *k = find(place_of(client, user));
+	const struct known *k = find(place);
 
 	return k != NULL && k->guess == (uint16_t)guess && now_ms - k->since_ms < keep_ms;
 }
 
 void
-auth_known_drop(const struct net_addr *client, const char *user)
+auth_known_drop(uint64_t place)
 {
-	struct known *k = find(place_of(client, user));
+	struct known *k = find(place);
 
 	if (k != NULL)
 		memset(k, 0, sizeof(*k));

@@ -15,16 +15,18 @@
  *
  * Of a password 16 bits of a keyed hash are kept: enough to tell another one, too few to
  * find it out. Bounded; whoever is forgotten is asked for.
- *
- * user: the canonical name. guess: the keyed hash of it and the password. now_ms: ev_now_ms().
  */
 void auth_known_init(void); /* once */
-void auth_known_add(
-    const struct net_addr *client, const char *user, uint64_t guess, int64_t now_ms);
+/*
+ * By what the others know a user at an address, for this process only; never 0. user: the canonical
+ * name.
+ */
+uint64_t auth_known_place(const struct net_addr *client, const char *user);
+/* guess: the keyed hash of name and password. now_ms: ev_now_ms(). */
+void auth_known_add(uint64_t place, uint64_t guess, int64_t now_ms);
 /* It was added within the last keep_ms, with that guess. */
-bool auth_known_is(const struct net_addr *client, const char *user, uint64_t guess, int64_t now_ms,
-    int64_t keep_ms);
+bool auth_known_is(uint64_t place, uint64_t guess, int64_t now_ms, int64_t keep_ms);
 /* He failed there, with whatever password. */
-void auth_known_drop(const struct net_addr *client, const char *user);
+void auth_known_drop(uint64_t place);
 
 #endif

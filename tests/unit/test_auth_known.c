@@ -4,6 +4,7 @@
 #include "base/str.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,60 +13,65 @@
 
 #define KEEP 1000
 
-static struct net_addr
-at(const char *ip)
+static uint64_t
+place(const char *ip, const char *user)
 {
 	struct net_addr a;
 
 	assert_int_equal(net_addr_parse_ip(span_of(ip), &a), 0);
-	return a;
+	a.port = (uint16_t)random(); /* of no account */
+	return auth_known_place(&a, user);
 }
 
 static void
 test_places(void **state)
 {
-	struct net_addr a = at("192.0.2.1"), b = at("192.0.2.2"), c = at("2001:db8::1");
+	uint64_t a = place("192.0.2.1", "ann"), b = place("192.0.2.2", "ann"),
+		 c = place("2001:db8::1", "ann"), bob = place("192.0.2.1", "bob");
 
 	(void)state;
-	assert_false(auth_known_is(&a, "ann", 7, 100, KEEP));
-	auth_known_add(&a, "ann", 7, 100);
-	auth_known_add(&c, "ann", 8, 100);
-	assert_true(auth_known_is(&a, "ann", 7, 100, KEEP));
-	assert_true(auth_known_is(&c, "ann", 8, 100, KEEP));
-	assert_false(auth_known_is(&a, "ann", 8, 100, KEEP));
-	assert_false(auth_known_is(&b, "ann", 7, 100, KEEP));
-	assert_false(auth_known_is(&a, "bob", 7, 100, KEEP));
-	a.port = 40000; /* of no account */
-	assert_true(auth_known_is(&a, "ann", 7, 100 + KEEP - 1, KEEP));
-	assert_false(auth_known_is(&a, "ann", 7, 100 + KEEP, KEEP));
-	assert_false(auth_known_is(&a, "ann", 7, 100, 0));
-	auth_known_drop(&b, "ann");
-	assert_true(auth_known_is(&a, "ann", 7, 100, KEEP));
-	auth_known_drop(&a, "ann");
-	assert_false(auth_known_is(&a, "ann", 7, 100, KEEP));
-	assert_true(auth_known_is(&c, "ann", 8, 100, KEEP));
+	assert_int_equal(a, place("192.0.2.1", "ann"));
+	assert_false(auth_known_is(a, 7, 100, KEEP));
+	auth_known_add(a, 7, 100);
+	auth_known_add(c, 8, 100);
+	assert_true(auth_known_is(a, 7, 100, KEEP));
+	assert_true(auth_known_is(c, 8, 100, KEEP));
+	assert_false(auth_known_is(a, 8, 100, KEEP));
+	assert_false(auth_known_is(b, 7, 100, KEEP));
+	assert_false(auth_known_is(bob, 7, 100, KEEP));
+	assert_true(auth_known_is(a, 7, 100 + KEEP - 1, KEEP));
+	assert_false(auth_known_is(a, 7, 100 + KEEP, KEEP));
+	assert_false(auth_known_is(a, 7, 100, 0));
+	auth_known_drop(b);
+	assert_true(auth_known_is(a, 7, 100, KEEP));
+	auth_known_drop(a);
+	assert_false(auth_known_is(a, 7, 100, KEEP));
+	assert_true(auth_known_is(c, 8, 100, KEEP));
 }
 
 /* More than there is room for: the oldest of a set go, the newest is always there. */
 static void
 test_many(void **state)
 {
-	struct net_addr a = at("192.0.2.1");
-	unsigned left = 0, n = 100000;
+	enum { MANY = 100000 };
+	static uint64_t places[MANY];
+	unsigned left = 0;
 	char user[32];
 
 	(void)state;
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < MANY; i++) {
 		snprintf(user, sizeof(user), "user%u", i);
-		auth_known_add(&a, user, i, 1000 + i);
-		assert_true(auth_known_is(&a, user, i, 1000 + i, KEEP));
+		places[i] = place("192.0.2.1", user);
+		auth_known_add(places[i], i, 1000 + i);
+		assert_true(auth_known_is(places[i], i, 1000 + i, KEEP));
 	}
-	for (unsigned i = 0; i < n; i++) {
-		snprintf(user, sizeof(user), "user%u", i);
-		left += auth_known_is(&a, user, i, 1000 + n, n + 1);
+	for (unsigned i = 0; i < MANY; i++) {
+		bool is = auth_known_is(places[i], i, 1000 + MANY, MANY + 1);
+
+		left += is;
 		/* of the last thousand hardly one can have been pushed out */
-		if (i + 1000 > n && !auth_known_is(&a, user, i, 1000 + n, n + 1))
-			print_message("# %s is gone\n", user);
+		if (i + 1000 > MANY && !is)
+			print_message("# user%u is gone\n", i);
 	}
 	assert_in_range(left, 30000, 32768);
 }
