@@ -273,6 +273,46 @@ check_domains(struct conf_builder *b)
 	}
 }
 
+static bool
+same_path(const char *a, const char *b)
+{
+	return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+/* The record is only ever appended to, by the ledger: nothing else may stand in its file. */
+static void
+check_audit(struct conf_builder *b)
+{
+	const struct conf *c = b->conf;
+	const struct conf_audit *a = c->audit;
+	struct conf_where where = CONF_WHERE(a, audit, file);
+	size_t i;
+
+	conf_check_absolute(b, where, "audit", "file", a->file);
+	conf_check_absolute(b, CONF_WHERE(a, audit, key), "audit", "key", a->key);
+	if (a->file == NULL && a->syslog != 0 /* off */)
+		conf_warn(b, CONF_WHERE(a, audit, syslog),
+		    "audit: nothing is recorded without file = \"/PATH\": syslog gets copies of "
+		    "what stands there");
+	if (same_path(a->file, a->key))
+		conf_error(b, CONF_WHERE(a, audit, key),
+		    "audit: key = \"%s\" is the record's own file, which would show the key; name "
+		    "another one",
+		    a->key);
+	for (i = 0; i < c->log->targets.n; i++)
+		if (strncmp(c->log->targets.v[i], "file:", 5) == 0 &&
+		    same_path(a->file, c->log->targets.v[i] + 5))
+			conf_error(b, where,
+			    "audit: file = \"%s\" is the log's file, too; name another one",
+			    a->file);
+	for (i = 0; i < c->n_backend; i++)
+		if (same_path(a->file, c->backend_blocks[i].path))
+			conf_error(b, where,
+			    "audit: file = \"%s\" is the password file of backend \"%s\"; name "
+			    "another one",
+			    a->file, c->backend_blocks[i].title);
+}
+
 void
 conf_check(struct conf_builder *b)
 {
@@ -282,12 +322,7 @@ conf_check(struct conf_builder *b)
 
 	check_server(b);
 	check_log(b);
-	conf_check_absolute(b, CONF_WHERE(c->audit, audit, file), "audit", "file", c->audit->file);
-	conf_check_absolute(b, CONF_WHERE(c->audit, audit, key), "audit", "key", c->audit->key);
-	if (c->audit->file == NULL && c->audit->syslog != 0 /* off */)
-		conf_warn(b, CONF_WHERE(c->audit, audit, syslog),
-		    "audit: nothing is recorded without file = \"/PATH\": syslog gets copies of "
-		    "what stands there");
+	check_audit(b);
 	for (i = 0; i < c->n_tls; i++) {
 		const struct conf_tls *t = &c->tls_blocks[i];
 

@@ -238,6 +238,11 @@ files_check_audit(struct conf_findings *f, const struct conf_audit *a)
 	if (a->file == NULL)
 		return;
 	files_check_parent(f, CONF_WHERE(a, audit, file), "audit", "file", a->file);
+	if (lstat(a->file, &st) == 0 && !S_ISREG(st.st_mode))
+		conf_findings_add(f, true, CONF_WHERE(a, audit, file),
+		    "audit: file: %s is no regular file, and the ledger follows no link; name "
+		    "another one",
+		    a->file);
 	if (a->key != NULL)
 		files_check_parent(f, where, "audit", "key", a->key);
 	if (str_printf(path, sizeof path, "%s%s", a->key == NULL ? a->file : a->key,

@@ -39,11 +39,14 @@ struct ctl_audit_query {
 	struct net_cidr net;
 	bool has_net, failed;
 	char since[32], until[32]; /* as the times of the record; empty: not given */
+	uint64_t *strange;         /* counts lines that are no records; or NULL */
 };
 /* "30d" ago, or the beginning of a time like "2026-11-25T12". -1: neither. */
 int ctl_audit_time(const char *, char out[32]);
 /* The record's members, owned by the caller; NULL: it does not match. */
 json_t *ctl_audit_match(const struct ctl_audit_query *, struct span line);
+/* Says so where lines were passed over that are no records. */
+void ctl_audit_tell_strange(uint64_t lines);
 /* For people: time, kind, then what it says. */
 void ctl_audit_format(const json_t *, struct buf *out);
 /* Where it came from: the /24 or /64 as text; "" for none. */

@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
@@ -102,8 +103,12 @@ ctl_audit_match(const struct ctl_audit_query *q, struct span line)
 	struct audit_line l;
 	json_t *o;
 
-	if (audit_line_parse(line, &l) == -1 ||
-	    (q->since[0] != '\0' && span_compare(l.time, q->since) < 0) ||
+	if (audit_line_parse(line, &l) == -1) {
+		if (q->strange != NULL)
+			(*q->strange)++;
+		return NULL;
+	}
+	if ((q->since[0] != '\0' && span_compare(l.time, q->since) < 0) ||
 	    (q->until[0] != '\0' && span_compare(l.time, q->until) > 0) ||
 	    (q->kind != NULL && !span_eq(l.kind, q->kind)) ||
 	    (q->text != NULL && !contains_nocase(l.body, q->text)) ||
@@ -116,6 +121,15 @@ ctl_audit_match(const struct ctl_audit_query *q, struct span line)
 		return NULL;
 	}
 	return o;
+}
+
+void
+ctl_audit_tell_strange(uint64_t lines)
+{
+	if (lines > 0)
+		ctl_error("%" PRIu64 " line%s no record, and left out: submitctl audit verify says "
+			  "where, and why",
+		    lines, lines == 1 ? " is" : "s are");
 }
 
 const char *

@@ -37,7 +37,7 @@ struct report {
 	struct row *buckets[BUCKETS];
 	size_t n;
 	bool too_many;
-	uint64_t refused, gaps, lost, died;
+	uint64_t refused, gaps, lost, died, strange;
 };
 
 static struct row *
@@ -110,6 +110,7 @@ on_line(void *arg, struct span line, bool whole)
 	bool inside, is_auth;
 	struct row *w;
 
+	r->strange += !whole;
 	if (o == NULL || ctl_audit_is_repeated(&r->senders, o))
 		goto out;
 	kind = ctl_text(o, "kind");
@@ -299,6 +300,7 @@ run(struct report *r, int n_named, char **named)
 	else
 		print_table(r, v, n);
 	free(v);
+	ctl_audit_tell_strange(r->strange);
 	if (n == 0 && r->q.user != NULL && rc == CTL_OK) {
 		ctl_error(
 		    "the audit record has no login and no message of %s in that time", r->q.user);
@@ -323,6 +325,7 @@ report(struct ctl *ctl, int argc, char **argv, bool one_user)
 	int ch, n_named = 0, rc = CTL_USAGE;
 
 	r->ctl = ctl;
+	r->q.strange = &r->strange;
 	r->form = ctl->json ? FORM_JSON : FORM_TEXT;
 	optind = 0;
 	while ((ch = getopt_long(argc, argv, "h", longs, NULL)) != -1) {

@@ -49,7 +49,7 @@ struct search {
 	struct ctl *ctl;
 	struct ctl_audit_query q;
 	struct ctl_audit_senders senders;
-	uint64_t found, limit;
+	uint64_t found, limit, strange;
 };
 
 static void
@@ -58,6 +58,8 @@ on_line(void *arg, struct span line, bool whole)
 	struct search *s = arg;
 	json_t *o;
 
+	if (!whole)
+		s->strange++;
 	if (!whole || (s->limit != 0 && s->found >= s->limit))
 		return;
 	o = ctl_audit_match(&s->q, line);
@@ -150,12 +152,14 @@ ctl_audit_search(struct ctl *ctl, int argc, char **argv)
 		return CTL_USAGE;
 	}
 	s.q.text = argc > optind ? argv[optind] : NULL;
+	s.q.strange = &s.strange;
 	if (ctl_audit_files(ctl, n_named, named, &files) == -1)
 		return CTL_FAILED;
 	for (size_t i = 0; i < files.n; i++)
 		if (ctl_audit_read(files.paths[i], on_line, &s) == -1)
 			rc = CTL_FAILED;
 	ctl_audit_files_clear(&files);
+	ctl_audit_tell_strange(s.strange);
 	if (s.found == 0 && rc == CTL_OK) {
 		ctl_error("nothing in the audit record matches");
 		rc = CTL_FAILED;

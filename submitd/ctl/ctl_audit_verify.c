@@ -209,6 +209,25 @@ check_signed(struct verify *x, const struct audit_summary *s)
 	print_finding(x, &f);
 }
 
+/* Whoever gives logs wants proof by them: none is no silent yes. */
+static void
+check_outside(struct verify *x)
+{
+	struct audit_finding f = {AUDIT_PROBLEM, x->log, 0, 0, NULL};
+	char *text;
+
+	if (x->n_logs == 0 || x->outside > 0 || x->bad > 0)
+		return;
+	text = xasprintf("%s no checkpoint%s%s: nothing that left the machine speaks for this "
+			 "record",
+	    "the logs that were given have", x->pub == NULL ? "" : " of key ",
+	    x->pub == NULL ? "" : audit_key_id(x->pub));
+	f.text = text;
+	x->bad++;
+	print_finding(x, &f);
+	free(text);
+}
+
 /* No verdict is good over what was not seen. */
 static void
 unread(struct verify *x, const char *path)
@@ -238,6 +257,7 @@ run(struct verify *x, const struct ctl_audit_files *f)
 		if (ctl_audit_read(x->logs[i], on_log_line, x) == -1)
 			unread(x, x->logs[i]);
 	}
+	check_outside(x);
 	x->log_line = 0;
 	for (size_t i = 0; i < f->n; i++) {
 		audit_verify_file(x->v, f->paths[i]);

@@ -17,7 +17,7 @@ import tempfile
 import threading
 
 import smtpc
-from daemon import TOP, Service, patience
+from daemon import BLOCKS, TOP, Service, patience
 from nexthop import NextHop
 from tap import equal, ok, run, skip, test
 
@@ -76,6 +76,26 @@ for title, (block, word) in MISTAKES.items():
         ok(re.search(word, text), f"{word} in: {text}")
         s.write_conf(extra="")
     test(f"promise 6: {title}")(mistake)
+
+
+@test("A4: the audit record has a regular file of its own, at a start and at a reload")
+def audit_file(s):
+    os.makedirs(f"{s.dir}/record", exist_ok=True)
+    os.symlink(f"{s.dir}/elsewhere", f"{s.dir}/linked")
+    for block, want in (
+            ('audit { file = "@D@/record" }', "is no regular file"),
+            ('audit { file = "@D@/linked" }', "follows no link"),
+            ('audit { file = "/dev/null" }', "is no regular file"),
+            ('audit { file = "@D@/a"  key = "@D@/a" }', "would show the key"),
+            ('audit { file = "@D@/users" }', 'password file of backend "files"'),
+            ('audit { file = "@D@/a" }\nlog { targets = {"stderr", "file:@D@/a"} }',
+             "is the log's file, too")):
+        s.write_conf(audit=block, log="" if "log {" in block else s.blocks["log"])
+        status, text = check(s)
+        equal(status, 1, text)
+        ok(want in text, f"{want!r} in: {text}")
+    s.write_conf(audit=BLOCKS["audit"], log=BLOCKS["log"])
+    os.unlink(f"{s.dir}/linked")
 
 
 @test("promise 6: all mistakes at once, not only the first")

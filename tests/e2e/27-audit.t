@@ -233,6 +233,24 @@ def rotated_meanwhile(_):
         equal(s.run_ctl("audit", "verify").returncode, 1)
 
 
+@test("A4 A5: who asks for proof by a log without any gets none; lines that are left out are told")
+def silence(_):
+    with service() as s:
+        recorded(s, [smtpc.submit(s)])
+        verify(s, "--checkpoints", s.log_path)
+        r = s.run_ctl("audit", "verify", "--checkpoints", "/dev/null")
+        ok(r.returncode == 1 and "no checkpoint of key" in r.stdout, r.stdout)
+        equal(s.run_ctl("audit", "report").stderr, "")
+        path = s.dir + "/damaged"
+        with open(s.dir + "/audit.log", "rb") as f, open(path, "wb") as g:
+            rows = f.read().split(b"\n")
+            g.write(b"\n".join(row + b"\r" if b"login" in row else row for row in rows) + b"torn")
+        n = sum(b"login" in row for row in rows) + 1
+        for what in ("report", "search"):
+            r = s.run_ctl("audit", what, "--file", path)
+            ok(f"{n} lines are no record" in r.stderr, r.stdout + r.stderr)
+
+
 @test("A4 A5: what gzip compressed is read as it is; cut or damaged it never passes", 120)
 def compressed(_):
     with service() as s:
