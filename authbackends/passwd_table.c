@@ -52,21 +52,6 @@ lower(uint8_t c)
 	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
 }
 
-/* Beyond ASCII: letters in one case and form, and the domain in A-labels. */
-static struct span
-name_key(struct span name, char out[ADDR_FOLDED])
-{
-	char ascii[ADDR_DOMAIN_MAX + 1];
-	char *at;
-
-	if (addr_fold(name, out, ADDR_FOLDED) == -1)
-		return name;
-	at = strrchr(out, '@');
-	if (at != NULL && addr_domain_ascii(span_of(at + 1), ascii) == 0)
-		(void)str_copy(at + 1, ADDR_FOLDED - (size_t)(at + 1 - out), ascii);
-	return span_of(out);
-}
-
 static uint32_t
 name_hash(struct span s)
 {
@@ -75,8 +60,7 @@ name_hash(struct span s)
 	size_t i;
 
 	if (!str_is_ascii(s))
-		s = name_key(s, key);
-
+		s = addr_user_key(s, key);
 	for (i = 0; i < s.n; i++)
 		h = (h ^ lower((uint8_t)s.p[i])) * 16777619u;
 	return h ^ (h >> 15);
@@ -94,24 +78,6 @@ entry_secret(const struct passwd_table *t, const struct entry *e)
 	return (struct span){(const char *)buf_data(&t->text) + e->secret_off, e->secret_len};
 }
 
-static bool
-same_name(struct span a, struct span b)
-{
-	char key_a[ADDR_FOLDED], key_b[ADDR_FOLDED];
-	size_t i;
-
-	if (!str_is_ascii(a) || !str_is_ascii(b)) {
-		a = name_key(a, key_a);
-		b = name_key(b, key_b);
-	}
-	if (a.n != b.n)
-		return false;
-	for (i = 0; i < a.n; i++)
-		if (lower((uint8_t)a.p[i]) != lower((uint8_t)b.p[i]))
-			return false;
-	return true;
-}
-
 /* The slot of that name, or the free one where it belongs. */
 static uint32_t
 find_slot(const struct passwd_table *t, struct span name, uint32_t hash)
@@ -121,7 +87,7 @@ find_slot(const struct passwd_table *t, struct span name, uint32_t hash)
 	while (t->slots[i] != 0) {
 		const struct entry *e = &t->entries[t->slots[i] - 1];
 
-		if (e->hash == hash && same_name(entry_name(t, e), name))
+		if (e->hash == hash && addr_user_same(entry_name(t, e), name))
 			break;
 		i = (i + 1) & t->mask;
 	}

@@ -7,6 +7,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "mail/addr.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +47,8 @@ line_is_of(struct span line, const char *user)
 	line = span_trim(line);
 	while (n < line.n && line.p[n] != ':' && line.p[n] != ' ' && line.p[n] != '\t')
 		n++;
-	return n != 0 && line.p[0] != '#' && span_eq_nocase((struct span){line.p, n}, user);
+	return n != 0 && line.p[0] != '#' &&
+	       addr_user_same((struct span){line.p, n}, span_of(user));
 }
 
 static void

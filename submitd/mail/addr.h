@@ -70,6 +70,12 @@ int addr_format_ascii(const struct addr *, char out[ADDR_TEXT]);
 #define ADDR_FOLDED (ADDR_TEXT * 4)
 int addr_fold(struct span name, char *out, size_t size);
 /*
+ * What a name in a file of users is found by: addr_fold(), and the domain in A-labels. Gives out,
+ * or the name itself where it cannot be folded.
+ */
+struct span addr_user_key(struct span name, char out[ADDR_FOLDED]);
+bool addr_user_same(struct span a, struct span b);
+/*
  * Pattern of a list, ASCII case-insensitive (see addr_fold()), with * and ?. One without @, or with
  * nothing before it, is compared with the domain of the text, any other with all of it.
  */

@@ -8,6 +8,7 @@
 #include "mail/addr.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define SHARP_S "\xc3\x9f"
 
@@ -47,4 +48,30 @@ addr_fold(struct span name, char *out, size_t size)
 		return -1;
 	str_lower(out + n);
 	return 0;
+}
+
+struct span
+addr_user_key(struct span name, char out[ADDR_FOLDED])
+{
+	char ascii[ADDR_DOMAIN_MAX + 1];
+	char *at;
+
+	if (addr_fold(name, out, ADDR_FOLDED) == -1)
+		return name;
+	at = strrchr(out, '@');
+	if (at != NULL && addr_domain_ascii(span_of(at + 1), ascii) == 0)
+		(void)str_copy(at + 1, ADDR_FOLDED - (size_t)(at + 1 - out), ascii);
+	return span_of(out);
+}
+
+bool
+addr_user_same(struct span a, struct span b)
+{
+	char key_a[ADDR_FOLDED], key_b[ADDR_FOLDED];
+
+	if (!str_is_ascii(a) || !str_is_ascii(b)) {
+		a = addr_user_key(a, key_a);
+		b = addr_user_key(b, key_b);
+	}
+	return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
 }

@@ -63,6 +63,13 @@ test_change(void **state)
 	put("x:1\nX:2\n");
 	assert_int_equal(ctl_passwd_change(path, "x", "3", err, sizeof(err)), PASSWD_CHANGED);
 	is("x:3\n");
+	/* whom the service finds by that name, in any spelling, and behind a mark of UTF-8 */
+	put("\xef\xbb\xbfy:1\n\xc3\xb6@b\xc3\xbc.example:1\n");
+	assert_int_equal(ctl_passwd_change(path, "Y", "2", err, sizeof(err)), PASSWD_CHANGED);
+	assert_int_equal(
+	    ctl_passwd_change(path, "\xc3\x96@xn--b-eha.example", "2", err, sizeof(err)),
+	    PASSWD_CHANGED);
+	is("Y:2\n\xc3\x96@xn--b-eha.example:2\n");
 }
 
 /* A link stays a link, its file is replaced. */
