@@ -24,6 +24,7 @@
 
 #define ASK_AGAIN_MS 30000  /* the supervisor owes an answer */
 #define UNFINISHED_MS 10000 /* somebody seems to be writing */
+#define RESTLESS_MS 3000    /* it is replaced again and again */
 #define LOAD_MAX_MS 600000
 
 /* What tells one content of the file from another. */
@@ -42,6 +43,7 @@ struct file {
 	struct stamp loaded;        /* the content of table */
 	struct stamp seen;          /* at the last look */
 	int64_t seen_ms;            /* when it looked so first */
+	int64_t changed_ms;         /* since when it is not what was loaded; 0: it is */
 	int64_t asked_ms;           /* 0: no answer is due */
 	bool loading;
 	int error; /* of the last attempt, so that it is logged once */
@@ -84,10 +86,22 @@ same_time(const struct timespec *a, const struct timespec *b)
 }
 
 static bool
+same_file(const struct stamp *a, const struct stamp *b)
+{
+	return a->dev == b->dev && a->ino == b->ino;
+}
+
+/* Of one open file: its change time moves when another file takes its name, too. */
+static bool
+same_content(const struct stamp *a, const struct stamp *b)
+{
+	return same_file(a, b) && a->size == b->size && same_time(&a->mtime, &b->mtime);
+}
+
+static bool
 stamp_same(const struct stamp *a, const struct stamp *b)
 {
-	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
-	       same_time(&a->mtime, &b->mtime) && same_time(&a->ctime, &b->ctime);
+	return same_content(a, b) && same_time(&a->ctime, &b->ctime);
 }
 
 /*
@@ -320,7 +334,7 @@ load_done(struct auth_job *job)
 	f->loading = false;
 	if (j->table == NULL) {
 		log_trouble(f, j->error != 0 ? j->error : EAGAIN);
-	} else if (!stamp_get(j->fd, &now) || !stamp_same(&now, &j->stamp)) {
+	} else if (!stamp_get(j->fd, &now) || !same_content(&now, &j->stamp)) {
 		/* written to while it was read: what was read may be torn; the next look takes it
 		 */
 		passwd_table_free(j->table);
@@ -328,6 +342,7 @@ load_done(struct auth_job *job)
 		f->table = j->table;
 		f->changes++;
 		f->loaded = j->stamp;
+		f->changed_ms = 0;
 		f->error = 0;
 		passwd_table_free(old);
 		log_table(f, "reloaded");
@@ -346,9 +361,30 @@ looks_unfinished(const struct file *f, int fd, const struct stamp *now)
 {
 	char last;
 
-	if (now->dev != f->loaded.dev || now->ino != f->loaded.ino)
+	if (!same_file(now, &f->loaded))
 		return false;
 	return now->size == 0 || fs_pread(fd, &last, 1, now->size - 1) != 1 || last != '\n';
+}
+
+/*
+ * Whether what is there now is to be read. Half written files are common: it must look the same
+ * twice. But one that is another file each time was made elsewhere, and is whole: whoever changes
+ * users one by one, each with a new file, is not waited for to the end.
+ */
+static bool
+is_ripe(struct file *f, int fd, const struct stamp *now)
+{
+	bool replaced = !same_file(now, &f->seen) && !same_file(now, &f->loaded);
+	int64_t ms = auth_clock_ms();
+
+	if (f->changed_ms == 0)
+		f->changed_ms = ms;
+	if (!stamp_same(now, &f->seen)) {
+		f->seen = *now;
+		f->seen_ms = ms;
+		return replaced && ms - f->changed_ms >= RESTLESS_MS;
+	}
+	return !looks_unfinished(f, fd, now) || ms - f->seen_ms >= UNFINISHED_MS;
 }
 
 static bool
@@ -367,17 +403,11 @@ file_on_file(void *self, const char *path, int fd, int error)
 	}
 	if (stamp_same(&now, &f->loaded)) {
 		f->error = 0;
+		f->changed_ms = 0;
 		f->seen = now;
 		goto out;
 	}
-	/* Half written files are common: it must look the same twice before it is read. */
-	if (!stamp_same(&now, &f->seen)) {
-		f->seen = now;
-		f->seen_ms = auth_clock_ms();
-		goto out;
-	}
-	if (f->loading ||
-	    (looks_unfinished(f, fd, &now) && auth_clock_ms() - f->seen_ms < UNFINISHED_MS))
+	if (!is_ripe(f, fd, &now) || f->loading)
 		goto out;
 	if (f->loader == NULL)
 		f->loader = auth_pool_new(1, 1);

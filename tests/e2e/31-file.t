@@ -53,6 +53,21 @@ def in_place(s):
         equal(len(s.events(event="backend", state="reloaded")), len(before) + 1)
 
 
+@test("S44: changes are taken while the file is replaced again and again")
+def restless(s):
+    end = time.monotonic() + patience(40)
+    n = 0
+    while True:                                 # as submitctl passwd in a loop
+        n += 1
+        with open(f"{s.dir}/users.new", "w") as f:
+            f.write(lines(s) + f"early@example.com early\nn{n}@example.com n\n")
+        os.rename(f"{s.dir}/users.new", f"{s.dir}/users")
+        time.sleep(0.02)
+        if n % 20 == 0 and login(s, "early@example.com", "early") == RIGHT:
+            break
+        ok(time.monotonic() < end, "it is never taken")
+
+
 @test("S44: emptied in place for good, it has no users any more")
 def emptied(s):
     with open(f"{s.dir}/users", "w"):
