@@ -29,7 +29,7 @@ static struct load_run run;
 
 static const char usage_text[] =
     "usage: smtpload [--host H] [--port P] [--tls none|starttls|implicit]\n"
-    "    [--auth none|plain|login] [--user U] [--password P] [--from A] [--to-domain D]\n"
+    "    [--auth none|plain|login|noop] [--user U] [--password P] [--from A] [--to-domain D]\n"
     "    [--connections N] [--messages N] [--per-connection N] [--size BYTES] [--rcpts N]\n"
     "    [--domains N: recipients spread over d0.D to dN-1.D] [--threads N] [--duration S]\n"
     "    [--pause MS: between the messages of a session]\n"
@@ -185,7 +185,7 @@ static void
 take_options(int argc, char **argv, struct load_options *o)
 {
 	static const char *const tls_words[] = {"none", "starttls", "implicit", NULL};
-	static const char *const auth_words[] = {"none", "plain", "login", NULL};
+	static const char *const auth_words[] = {"none", "plain", "login", "noop", NULL};
 	int c;
 
 	*o = (struct load_options){.host = "127.0.0.1",

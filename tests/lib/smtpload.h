@@ -10,7 +10,8 @@
 #include <sys/socket.h>
 
 enum load_tls { LOAD_TLS_NONE = 0, LOAD_TLS_STARTTLS, LOAD_TLS_IMPLICIT };
-enum load_auth { LOAD_AUTH_NONE = 0, LOAD_AUTH_PLAIN, LOAD_AUTH_LOGIN };
+/* NOOP instead of AUTH: what a command costs that asks nobody. */
+enum load_auth { LOAD_AUTH_NONE = 0, LOAD_AUTH_PLAIN, LOAD_AUTH_LOGIN, LOAD_AUTH_NOOP };
 
 struct load_options {
 	const char *host, *port, *user, *password, *from, *to_domain, *acked;

@@ -92,6 +92,11 @@ send_auth(struct load_worker *w, struct load_conn *c)
 		c->step = STEP_AUTH_USER;
 		return;
 	}
+	if (o->auth == LOAD_AUTH_NOOP) {
+		load_put(c, "NOOP\r\n");
+		c->step = STEP_AUTH;
+		return;
+	}
 	n = snprintf(plain, sizeof(plain), "%c%s%c%s", '\0', o->user, '\0', o->password);
 	load_put(c, "AUTH PLAIN ");
 	put_base64(c, plain, (size_t)n);
