@@ -13,18 +13,19 @@ corpus:BUILD  BUILD/tests/fuzz/replay_X on tests/fuzz/corpus/X
 kills:N       tests/crash/kills.py N
 lint          tests/lint/*.sh
 Everything speaks TAP. What could not run is listed by name and not counted as passed.
+No process outlives its test (keeper.py), and one that would is a failure of it.
 JOBS: how many at once (cores + 1). With RESULTS=FILE "passed failed" is appended there.
 """
 import concurrent.futures
 import glob
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+KEEPER = os.path.join(TOP, "tests/lib/keeper.py")
 LIMIT_S = int(os.environ.get("TEST_LIMIT_S", "900"))
 
 
@@ -58,18 +59,14 @@ def read_tap(result, output, status):
 def run_tap(name, command, env):
     result = Result(name)
     start = time.monotonic()
-    p = subprocess.Popen(command, cwd=TOP, env=env, stdin=subprocess.DEVNULL,
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    p = subprocess.Popen([KEEPER, str(os.getpid()), *command], cwd=TOP, env=env,
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, start_new_session=True)
     try:
         out = p.communicate(timeout=LIMIT_S)[0]
     except subprocess.TimeoutExpired:
-        os.killpg(p.pid, signal.SIGTERM)
-        try:
-            out = p.communicate(timeout=20)[0]
-        except subprocess.TimeoutExpired:
-            os.killpg(p.pid, signal.SIGKILL)
-            out = p.communicate()[0]
-        out += f"\nended after {LIMIT_S} s\n".encode()
+        p.terminate()                   # it ends all that the test has started
+        out = p.communicate()[0] + f"\nended after {LIMIT_S} s\n".encode()
     result.output = out.decode("utf-8", "replace")
     read_tap(result, result.output, p.returncode)
     result.seconds = time.monotonic() - start

@@ -68,6 +68,10 @@ def _alarm(_signal, _frame):
     raise TookTooLong("the test took too long")
 
 
+def _told(_signal, _frame):
+    raise KeyboardInterrupt("told to end")
+
+
 def _one(number, title, seconds, function, value):
     signal.alarm(seconds)
     try:
@@ -92,6 +96,8 @@ def _one(number, title, seconds, function, value):
 
 def run(fixture=None):
     signal.signal(signal.SIGALRM, _alarm)
+    for told in (signal.SIGTERM, signal.SIGHUP):    # the servers are ended, files removed
+        signal.signal(told, _told)
     chosen = [t for t in _tests if len(sys.argv) < 2 or sys.argv[1] in t[0]]
     good = True
     number = 0
