@@ -316,27 +316,33 @@ refuse_pending(struct qcommit *c)
 	return 0;
 }
 
-/*
- * What is left of the batch must not be lost, and there is no room for it. Moving the log into
- * the database lets the log start anew, in the room that it has; where that was done already,
- * it is tried again after a while. -1: the queue ends instead.
- */
+/* Moved into the database, the log starts anew, in the room that it has. */
 static int
-wait_for_room(struct qcommit *c, bool *moved)
+move_log(struct qcommit *c)
 {
-	struct queue *q = c->q;
-	struct timespec until;
 	unsigned left;
-	bool stop;
-	int rc = 0;
 
 	if (queue_store_checkpoint(c->store, &left) == -1)
 		return fail(c, "checkpoint", queue_store_error(c->store));
 	qcommit_keep_room(c);
-	if (left == 0 && !*moved) {
-		*moved = true;
-		return 0;
-	}
+	return 0;
+}
+
+/*
+ * What is left of the batch must not be lost, and there is no room for it: after a while it is
+ * tried again, and once more at the end. -1: the queue ends instead.
+ */
+static int
+wait_for_room(struct qcommit *c)
+{
+	struct queue *q = c->q;
+	struct timespec until;
+	bool last, stop;
+	int rc = 0;
+
+	pthread_mutex_lock(&q->lock);
+	last = q->stop;
+	pthread_mutex_unlock(&q->lock);
 	__atomic_store_n(&q->waits_for_room, true, __ATOMIC_RELAXED);
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec++;
@@ -349,8 +355,8 @@ wait_for_room(struct qcommit *c, bool *moved)
 		stop = q->stop;
 		pthread_mutex_unlock(&q->lock);
 	} while (rc == 0 && !stop);
-	if (!stop)
-		return 0;
+	if (!stop || !last)
+		return move_log(c);
 	log_note(LOG_LEVEL_ERROR,
 	    "spool: ended without room: what became of mail since then is not stored, "
 	    "and some of it may be sent again");
@@ -383,15 +389,22 @@ write_rows(struct qcommit *c, struct qop_list *batch)
 	while (write_once(c, batch) == -1) {
 		if (!queue_store_is_full(c->store))
 			return -1;
+		if (take_back(c, qid_limit) == -1)
+			return -1;
+		bool refused = refuse_new(c, batch);
+		if (!refused && !moved) {
+			moved = true;
+			if (move_log(c) == -1)
+				return -1;
+			continue;
+		}
 		if (!said)
 			log_note(LOG_LEVEL_ERROR,
 			    "spool: %s: new mail is refused with 452, "
 			    "the state of older mail waits for room",
 			    queue_store_error(c->store));
 		said = true;
-		if (take_back(c, qid_limit) == -1)
-			return -1;
-		if (!refuse_new(c, batch) && wait_for_room(c, &moved) == -1)
+		if (!refused && wait_for_room(c) == -1)
 			return -1;
 	}
 	__atomic_store_n(&c->q->waits_for_room, false, __ATOMIC_RELAXED);
@@ -409,7 +422,6 @@ run_batch(struct qcommit *c, struct qop_list *batch)
 	struct body_put **puts = NULL;
 	struct qop *op, *next;
 	size_t n = 0;
-	unsigned left;
 	int rc = 0;
 
 	c->now = queue_now();
@@ -433,12 +445,8 @@ run_batch(struct qcommit *c, struct qop_list *batch)
 			return fail(c, op->class->name, queue_store_error(c->store));
 	if (!TAILQ_EMPTY(&reads))
 		give_back(c->q, &reads);
-	if (!__atomic_exchange_n(&c->q->checkpoint_now, false, __ATOMIC_RELAXED))
-		return 0;
-	if (queue_store_checkpoint(c->store, &left) == -1)
-		return fail(c, "checkpoint", queue_store_error(c->store));
-	qcommit_keep_room(c);
-	return 0;
+	return __atomic_exchange_n(&c->q->checkpoint_now, false, __ATOMIC_RELAXED) ? move_log(c)
+	                                                                           : 0;
 }
 
 /* Moves what is pending into the batch, up to the caps; waits for the first. False: stop. */

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #define LOG_INDEX_BYTES (512 << 10) /* 32 KiB for each 4096 pages: SQLite's file format */
@@ -52,6 +53,7 @@ store_room_open(struct queue_store *s, const char *path)
 	if (fs_space(s->log_fd, &bytes, &inodes, &total) == 0 && s->room > total / ROOM_SHARE)
 		s->room = total / ROOM_SHARE;
 	s->room = fs_fault_bound("SUBMITD_TEST_ROOM", s->room);
+	s->room -= s->room % (4 * PAGE_BYTES);
 	/*
 	 * For a log of 65,000 pages, four times what is let gather. The pages of the index are
 	 * mapped: on a full disk they would not even bear to be touched. Without this it grows
@@ -71,6 +73,36 @@ store_room_close(struct queue_store *s)
 			fs_close(fds[i]);
 }
 
+static uint64_t
+bytes_used(struct queue_store *s)
+{
+	int pages;
+
+	/* an error here will come again, where it is judged: with the next statement */
+	if (db_number(s->db, "PRAGMA page_count", &pages) != SQLITE_OK || pages < 0)
+		return 0;
+	return (uint64_t)pages * PAGE_BYTES;
+}
+
+void
+store_room_hold(struct queue_store *s, bool hold)
+{
+	int piece = 0;
+	struct stat st;
+
+	s->room_seen = UINT_MAX;
+	if (s->room == 0)
+		return;
+	/*
+	 * A checkpoint makes the database as short as it can be, in whole pieces of this length:
+	 * the room would be gone. A file beyond 2 GiB cannot be one piece, and loses it.
+	 */
+	if (hold && fstat(s->db_fd, &st) == 0 && st.st_size <= INT_MAX &&
+	    bytes_used(s) <= (uint64_t)st.st_size)
+		piece = (int)st.st_size;
+	(void)sqlite3_file_control(s->db, "main", SQLITE_FCNTL_CHUNK_SIZE, &piece);
+}
+
 /* The file gets as long as that, and then a piece longer. SQLite goes by its own lengths. */
 static int
 grow(int fd, uint64_t want, uint64_t piece)
@@ -88,7 +120,6 @@ enum store_room
 queue_store_keep_room(struct queue_store *s)
 {
 	uint64_t log_end = LOG_HEAD + (uint64_t)s->wal_pages * LOG_FRAME;
-	int pages;
 
 	if (s->room == 0)
 		return STORE_ROOM_NONE;
@@ -96,11 +127,8 @@ queue_store_keep_room(struct queue_store *s)
 	    s->wal_pages - s->room_seen < LOOK_PAGES)
 		return STORE_ROOM_STANDS;
 	s->room_seen = s->wal_pages;
-	/* an error here will come again, where it is judged: with the next statement */
-	if (db_number(s->db, "PRAGMA page_count", &pages) != SQLITE_OK || pages < 0)
-		pages = 0;
 	if (grow(s->log_fd, log_end + s->room, s->room / 4) == 0 &&
-	    grow(s->db_fd, (uint64_t)pages * PAGE_BYTES + s->room / 4, s->room / 4) == 0)
+	    grow(s->db_fd, bytes_used(s) + s->room / 4, s->room / 4) == 0)
 		s->room_state = STORE_ROOM_STANDS;
 	else if (errno == ENOSPC || errno == EDQUOT)
 		s->room_state = STORE_ROOM_SHORT;

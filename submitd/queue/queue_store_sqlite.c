@@ -12,7 +12,6 @@
 #include "queue/queue_store_internal.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -369,11 +368,12 @@ queue_store_wal_pages(const struct queue_store *s)
 int
 queue_store_checkpoint(struct queue_store *s, unsigned *left)
 {
-	int in_log = 0, moved = 0;
-	int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
+	int in_log = 0, moved = 0, rc;
 
+	store_room_hold(s, true);
+	rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
+	store_room_hold(s, false);
 	*left = in_log > moved ? (unsigned)(in_log - moved) : 0;
-	s->room_seen = UINT_MAX; /* this makes the database as short as it can be */
 	if (rc == SQLITE_OK || rc == SQLITE_BUSY)
 		return 0;
 	(void)store_fail(s, "checkpoint");
