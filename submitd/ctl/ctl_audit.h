@@ -32,8 +32,8 @@ bool ctl_audit_is_packed(const char *path);
 /* ---- ctl_audit_match.c ---- */
 /* submitd-audit(7) */
 #define CTL_AUDIT_KINDS                                                                            \
-	"begin", "auth", "accept", "relay", "config", "operator", "died", "gap", "repair",         \
-	    "sync_failed", "moved", "checkpoint"
+	"begin", "auth", "accept", "relay", "refused", "config", "operator", "died", "gap",        \
+	    "repair", "sync_failed", "moved", "checkpoint"
 struct ctl_audit_query {
 	const char *user, *kind, *mid, *text;
 	struct net_cidr net;

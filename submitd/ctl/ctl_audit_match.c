@@ -74,7 +74,8 @@ is_failure(const json_t *o)
 	const char *kind = ctl_text(o, "kind");
 
 	return (verdict != NULL && strcmp(verdict, "ok") != 0) || strcmp(kind, "relay") == 0 ||
-	       strcmp(kind, "gap") == 0 || strcmp(kind, "died") == 0;
+	       strcmp(kind, "refused") == 0 || strcmp(kind, "gap") == 0 ||
+	       strcmp(kind, "died") == 0;
 }
 
 static bool

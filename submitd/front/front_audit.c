@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Refused relays go into the audit record (C9). Runs in front. A stranger can ask as
- * often as he likes: records are bounded by a rate, the rest is counted.
+ * Refused relays go into the audit record (C9), and attempts to log in that auth never hears
+ * of (A1). Runs in front. A stranger can ask as often as he likes: records are bounded by a
+ * rate, the rest is counted.
  */
 #include "base/enc.h"
 #include "base/ev.h"
+#include "base/list.h"
 #include "base/str.h"
 #include "front/smtp_session.h"
 #include "ipc/audit_outbox.h"
@@ -57,23 +59,60 @@ is_relay_rule(const struct policy_rule *r)
 	       (strncmp(r->name, "relay", 5) == 0 || strcmp(r->name, "unauthenticated") == 0);
 }
 
+/* What every record begins with. */
+static void
+record_begin(struct buf *b, const struct smtp_session *s, enum verdict v)
+{
+	const struct tls_facts *tls = smtp_session_tls(s);
+	char client[NET_ADDR_TEXT];
+
+	buf_addf(b, "{\"verdict\":\"%s\",\"sid\":\"%016" PRIx64 "\"", verdict_name(v), s->sid);
+	net_addr_format(&s->client, client);
+	add(b, "client", client);
+	add(b, "listener", s->l->conf->title);
+	add(b, "helo", s->helo);
+	add(b, "tls", tls == NULL ? NULL : tls->version);
+}
+
+static void
+record_end(struct buf *b, const char *kind)
+{
+	if (suppressed > 0)
+		buf_addf(b, ",\"not_recorded_before\":%" PRIu64, suppressed);
+	suppressed = 0;
+	buf_add_byte(b, '}');
+	(void)audit_outbox_note(ev_wall_ms(), kind, buf_span(b));
+	buf_clear(b);
+}
+
+void
+front_audit_auth(const struct smtp_session *s, struct span mech, const char *reason)
+{
+	/* no other word: it may be a password */
+	static const char *const known[] = {"PLAIN", "LOGIN", "SCRAM-SHA-256", "OAUTHBEARER",
+	    "XOAUTH2", "EXTERNAL", "CRAM-MD5", "DIGEST-MD5", "NTLM", "GSSAPI"};
+	struct buf b = BUF_INIT;
+
+	if (s->front->conf->audit->file == NULL || !may_write())
+		return;
+	record_begin(&b, s, V_PERM);
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (span_eq_nocase(mech, known[i]))
+			add(&b, "mech", known[i]);
+	add(&b, "reason", reason);
+	record_end(&b, "refused"); /* auth is of the process that judges */
+}
+
 void
 front_audit_relay(
     const struct smtp_session *s, const struct addr *to, const struct policy_result *r)
 {
-	char text[ADDR_TEXT], client[NET_ADDR_TEXT];
-	const struct tls_facts *tls = smtp_session_tls(s);
+	char text[ADDR_TEXT];
 	struct buf b = BUF_INIT;
 
 	if (s->front->conf->audit->file == NULL || !is_relay_rule(r->rule) || !may_write())
 		return;
-	buf_addf(
-	    &b, "{\"verdict\":\"%s\",\"sid\":\"%016" PRIx64 "\"", verdict_name(r->verdict), s->sid);
-	net_addr_format(&s->client, client);
-	add(&b, "client", client);
-	add(&b, "listener", s->l->conf->title);
-	add(&b, "helo", s->helo);
-	add(&b, "tls", tls == NULL ? NULL : tls->version);
+	record_begin(&b, s, r->verdict);
 	if (s->auth != NULL) {
 		add(&b, "login", s->auth->login);
 		add(&b, "principal", s->auth->principal);
@@ -83,10 +122,5 @@ front_audit_relay(
 	addr_format(to, text);
 	add(&b, "to", text);
 	buf_addf(&b, ",\"rule\":\"%s %s\"", r->rule->id, r->rule->name);
-	if (suppressed > 0)
-		buf_addf(&b, ",\"not_recorded_before\":%" PRIu64, suppressed);
-	suppressed = 0;
-	buf_add_byte(&b, '}');
-	(void)audit_outbox_note(ev_wall_ms(), "relay", buf_span(&b));
-	buf_clear(&b);
+	record_end(&b, "relay");
 }

@@ -95,9 +95,23 @@ auth_start(struct smtp_session *s, struct span mech, const struct span *initial)
 	return CMD_WAIT;
 }
 
+void
+smtp_auth_refuse_clear(struct smtp_session *s, struct span arg)
+{
+	struct span rest = arg, mech = span_cut(&rest, ' ');
+	struct refusal refusal = {
+	    .code = 538, .esc = "5.7.11", .text = "AUTH without TLS", .rule = "S1"};
+
+	smtp_log_refused(s, &refusal);
+	front_audit_auth(s, mech, "AUTH without TLS");
+	wipe_input(rest);
+	smtp_reply(s, 538, "5.7.11", "Encryption required for authentication: %s",
+	    s->l->n_ctxs > 0 ? "use STARTTLS first" : "this port offers no TLS");
+}
+
 /* True: this address may not use AUTH (S3), which it was told before it sent a password. */
 static bool
-auth_is_refused(struct smtp_session *s)
+auth_is_refused(struct smtp_session *s, struct span mech)
 {
 	struct policy_result r;
 	enum verdict v = smtp_auth_allowed(s, &r);
@@ -107,6 +121,7 @@ auth_is_refused(struct smtp_session *s)
 		    .code = r.status.code, .text = r.status.text, .rule = r.rule->id};
 
 		smtp_log_refused(s, &refusal);
+		front_audit_auth(s, mech, "rule S3 auth_ip");
 		smtp_reply_status(s, &r.status);
 	} else if (v != V_OK) {
 		(void)auth_unavailable(s);
@@ -132,7 +147,7 @@ cmd_auth(struct smtp_session *s, struct span arg)
 		smtp_reply(s, 503, "5.5.1", "Already authenticated");
 		goto out;
 	}
-	if (auth_is_refused(s))
+	if (auth_is_refused(s, mech))
 		goto out;
 	if (mechs == NULL) {
 		wipe_input(initial);

@@ -313,9 +313,7 @@ cmd_allowed(struct smtp_session *s, const struct smtp_cmd *cmd, struct span arg)
 {
 	if ((cmd->flags & CMD_TLS_FIRST) != 0 && s->l->conf->auth == LISTENER_AUTH_ENCRYPTED &&
 	    smtp_session_tls(s) == NULL) {
-		/* RFC 4954, 4 */
-		smtp_reply(s, 538, "5.7.11", "Encryption required for authentication: %s",
-		    s->l->n_ctxs > 0 ? "use STARTTLS first" : "this port offers no TLS");
+		smtp_auth_refuse_clear(s, arg);
 		return false;
 	}
 	if ((cmd->states & (1u << s->state)) == 0) {

@@ -128,6 +128,8 @@ struct refusal {
 	const struct uuid *mid;
 };
 void smtp_log_refused(const struct smtp_session *, const struct refusal *);
+/* AUTH was refused before the auth role heard of it: a record; mech: as the client wrote it. */
+void front_audit_auth(const struct smtp_session *, struct span mech, const char *reason);
 /* A recipient was refused: a record when it was for a relay rule (front_audit.c). */
 struct policy_result;
 void front_audit_relay(
@@ -137,6 +139,8 @@ void front_audit_relay(
 typedef enum cmd_result smtp_cmd_fn(struct smtp_session *, struct span arg);
 smtp_cmd_fn cmd_helo, cmd_ehlo, cmd_starttls, cmd_auth, cmd_mail, cmd_rcpt, cmd_data, cmd_bdat;
 smtp_cmd_fn cmd_rset, cmd_noop, cmd_vrfy, cmd_expn, cmd_help, cmd_quit, cmd_xclient;
+/* AUTH on a connection that needs TLS first (RFC 4954, 4). */
+void smtp_auth_refuse_clear(struct smtp_session *, struct span arg);
 /* A line within an AUTH exchange. */
 enum cmd_result smtp_auth_line(struct smtp_session *, struct span);
 void smtp_auth_on_res(struct smtp_session *, const struct ipc_auth_res *);

@@ -7,6 +7,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+import base64
 import contextlib
 import csv
 import gzip
@@ -231,6 +232,33 @@ def rotated_meanwhile(_):
         with open(s.dir + "/audit.log-20261126", "r+") as f:
             f.truncate(os.path.getsize(f.name) - 1)
         equal(s.run_ctl("audit", "verify").returncode, 1)
+
+
+@test("A1: attempts that are refused before a name is known are recorded, too")
+def unheard(_):
+    with service() as s:
+        listener = s.blocks["submissions"]
+        s.write_conf(submissions=listener.rstrip("}\n ") + "\n  auth_ip_mode = allow }")
+        equal(s.reload()["verdict"], "ok")
+        secret = base64.b64encode(b"\0" + USER.encode() + b"\0correct_horse").decode()
+        for port, tls, mech, code in ((s.port, False, "PLAIN", 538),
+                                      (s.port465, True, "LOGIN", 503),
+                                      (s.port, False, "correct_horse", 538)):
+            with smtpc.Client(port, tls=tls) as c:
+                c.ehlo()
+                equal(c.cmd(f"AUTH {mech} {secret}")[0], code)
+        rows = wait_for(lambda: len(found := [r for r in records(s) if r["kind"] == "refused"]) == 3
+                        and found, "three records", patience(20))
+        equal([(r.get("mech"), r["verdict"], r["reason"], "tls" in r)
+               for r in (row["data"] for row in rows)],
+              [("PLAIN", "perm", "AUTH without TLS", False),
+               ("LOGIN", "perm", "rule S3 auth_ip", True),
+               (None, "perm", "AUTH without TLS", False)])
+        ok(s.events(event="refused", code="538", rule="S1"), s.tell())
+        equal(len(s.ctl_rows("audit", "search", "--failed", "--ip", "127.0.0.0/8",
+                             "--kind", "refused")), 3)
+        text = s.log() + json.dumps(rows)
+        ok("correct_horse" not in text and secret not in text, text)
 
 
 @test("A4 A5: who asks for proof by a log without any gets none; lines that are left out are told")
