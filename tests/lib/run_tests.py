@@ -20,6 +20,7 @@ import concurrent.futures
 import glob
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -153,6 +154,7 @@ def main():
     words = [a for a in sys.argv[1:] if a not in suites]
     if not suites:
         sys.exit(__doc__)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)    # at once: the keepers end what runs
     os.chdir(TOP)
     jobs = int(os.environ.get("JOBS", (os.cpu_count() or 1) + 1))   # most of them wait
     results = []
