@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RESTART_CALM_MS 60000
@@ -194,6 +195,21 @@ on_ready(struct ipc_peer *p, struct ipc_in *in)
 	return 0;
 }
 
+/* Who starts us next needs our addresses: not given back before they are all gone, or 2 seconds. */
+static void
+wait_for_killed(void)
+{
+	const struct timespec nap = {.tv_nsec = 10 * 1000000};
+	unsigned tries = 0;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, NULL, WNOHANG)) != -1 && tries < 200)
+		if (pid == 0) {
+			tries++;
+			(void)nanosleep(&nap, NULL);
+		}
+}
+
 static void
 child_ended(struct child *c, int status)
 {
@@ -226,6 +242,7 @@ child_ended(struct child *c, int status)
 	if (!ready_said) {
 		log_note(LOG_LEVEL_ERROR, "%s did not start: giving up", role_name(c->role));
 		supervisor_kill_all();
+		wait_for_killed();
 		log_flush();
 		exit(1);
 	}

@@ -49,6 +49,38 @@ def second(s):
     smtpc.submit(s)
 
 
+def session(leader):
+    """The processes of a session that are not gone."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                state, _, _, sid = f.read().rsplit(")", 1)[1].split()[:4]
+        except OSError:
+            continue
+        if sid == str(leader) and state not in "ZX":
+            found.append(pid)
+    return found
+
+
+@test("a start that fails leaves no process behind: the next one finds its addresses free")
+def failed(s):
+    with Service(next_port=s.next) as other:
+        equal(other.stop(), 0)
+        other.write_conf(server=other.blocks["server"].replace("fronts = 2", "fronts = 32"))
+        names = other.dir + "/audit.log.names"
+        os.chmod(names, 0o644)                  # auth does not take it, and ends
+        for _ in range(3):
+            other.start(wait=False)
+            leader, status = other.p.pid, other.p.wait(patience(40))
+            equal(session(leader), [])
+            equal(status, 1)
+        other.p = None
+        ok("auth did not start: giving up" in other.log(), other.log())
+        os.chmod(names, 0o600)
+        other.start()
+
+
 @test("SIGTERM drains: the message in hand is finished, then status 0")
 def drain(s):
     c = smtpc.login(s)
