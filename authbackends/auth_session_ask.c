@@ -98,6 +98,8 @@ session_is_welcome(struct auth_session *s)
 			return false;
 		}
 	}
+	if (s->run.source != NULL)
+		auth_setup_trim_own(s->run.source, &s->run.check.own);
 	return true;
 }
 

@@ -75,6 +75,28 @@ auth_setup_serves(const struct auth_source *s, const char *principal)
 }
 
 void
+auth_setup_trim_own(const struct auth_source *s, struct buf *own)
+{
+	struct buf kept = BUF_INIT;
+	struct span rest = buf_span(own), one;
+	struct addr a;
+
+	if (s->ous == NULL)
+		return;
+	while (rest.n > 0) {
+		one = span_cut(&rest, '\0');
+		if (addr_parse(one, ADDR_ALLOW_UTF8, &a) != ADDR_OK ||
+		    !auth_source_serves(s, conf_ou_of_domain(our_conf, a.ascii_domain)))
+			continue;
+		buf_add_span(&kept, one);
+		buf_add_byte(&kept, '\0');
+	}
+	buf_reset(own);
+	buf_add_span(own, buf_span(&kept));
+	buf_clear(&kept);
+}
+
+void
 auth_setup_name(const struct conf_listener *l, const char *login, struct auth_run *r)
 {
 	(void)str_copy(r->check.login, sizeof(r->check.login), login);

@@ -27,6 +27,8 @@ void auth_setup_name(const struct conf_listener *, const char *login, struct aut
 
 /* S16: may that backend speak for this principal? For names that only the backend knew. */
 bool auth_setup_serves(const struct auth_source *, const char *principal);
+/* S8, S16: takes away the addresses for which that backend may not speak. own: as in auth_check. */
+void auth_setup_trim_own(const struct auth_source *, struct buf *own);
 
 /* Lets backends look whether their files changed; on_file hands on what was opened. */
 void auth_setup_tick(void (*want_file)(const char *path));

@@ -70,11 +70,13 @@ fill_facts(const struct auth_test *t, const char *login, struct facts *f)
 
 /* A yes for whom the backend calls otherwise than the operator did: as auth_session_ask.c. */
 static void
-judge_principal(const struct auth_test *t, struct test_reply *p, char why[AUTH_REASON_MAX])
+judge_principal(struct auth_test *t, struct test_reply *p, char why[AUTH_REASON_MAX])
 {
 	struct status status;
 	struct facts f;
 
+	if (t->run.source != NULL)
+		auth_setup_trim_own(t->run.source, &t->run.check.own);
 	if (str_eq_nocase(p->principal, t->run.check.address))
 		return;
 	memset(&status, 0, sizeof(status));

@@ -58,7 +58,8 @@ def backends(nginx, rogue, mute, tls_rogue, closed):
         "closed": f'{form}  url = "http://127.0.0.1:{closed}/"',
         "mute": f'{form}  url = "http://127.0.0.1:{mute.port}/"',
         "mute_tls": f'{form}  url = "https://127.0.0.1:{mute.port}/"',
-        "rename": f'{form}  url = "{https}/odd_json"  expect_field = "ok"  user_field = "user"',
+        "rename": f'{form}  url = "{https}/odd_json"  expect_field = "ok"  user_field = "user"'
+                  '  addresses_field = "mail"',
         "odd_json": f'{form}  url = "{https}/odd_json"  expect_field = "ok"',
     }
     for status in (201, 204, 401, 403, 404, 429, 500, 503):
@@ -225,6 +226,23 @@ def renamed(s):
         r = s.run_ctl("auth-test", "--json", "--password-stdin", "--listener", "rename",
                       "alice@example.com", text="correct_horse\n")
         ok(f'"code":{code}' in r.stdout.replace(" ", ""), f"auth-test says so: {r.stdout}")
+
+
+@test("S8 S16: a unit's own server gives its users no addresses of others")
+def foreign_addresses(s):
+    mail = ["sales@example.com", "zoe@other.example", "boss@foreign.example", "SALES@EXAMPLE.COM"]
+    ODD_JSON[0] = json.dumps({"ok": True, "user": "alice@example.com", "mail": mail})
+    for _ in range(2):
+        with smtpc.Client(s.ports["rename"], tls=True) as c:
+            c.ehlo()
+            equal(c.auth("alice@example.com", "correct_horse")[0], 235)
+            for sender, code in (("alice@example.com", 250), (mail[0], 250), (mail[1], 550),
+                                 (mail[2], 550)):
+                equal(c.cmd(f"MAIL FROM:<{sender}>")[0], code, sender)
+                c.cmd("RSET")
+    r = s.run_ctl("auth-test", "--json", "--password-stdin", "--listener", "rename",
+                  "alice@example.com", text="correct_horse\n")
+    equal(json.loads(r.stdout.strip().split("\n")[-1])["own"], [mail[0], mail[3]])
 
 
 @test("S45: an unknown authority and a wrong name in the certificate are temporary, and logged")
