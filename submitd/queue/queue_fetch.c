@@ -182,6 +182,8 @@ fetch_done(struct queue *q, struct qop *op)
 		d->idle_since = ev_now_ms();
 		d->db_more = d->db_more || f->more; /* it may have been set meanwhile */
 		d->next_look = f->next;
+		if (q->draining) /* nobody will take them: the end need not wait for it */
+			queue_dest_unload(q, d);
 		queue_waiting_sweep(q, d);
 		queue_dest_ring(q, d);
 	}

@@ -125,8 +125,8 @@ def delivered_meanwhile(s):
     equal([len(s.hop.to(rcpt)) for rcpt in rcpts], [1] * len(rcpts))
 
 
-def end_on_full_disk(s, n=20):
-    """Mail is delivered when the disk has just become full, then the service is stopped."""
+def end_on_full_disk(s, n=20, kill=False):
+    """Mail is delivered when the disk has just become full, then the service ends."""
     rcpts = [f"stop{i}@remote.example" for i in range(n)]
     tried, go = threading.Event(), threading.Event()
 
@@ -145,7 +145,11 @@ def end_on_full_disk(s, n=20):
         wait_for(lambda: len(s.events(event="delivery", verdict="ok")) >= n // 2,
                  "deliveries", patience(30))
         began = time.monotonic()
-        equal(s.stop(), 0)
+        if kill:
+            wait_for(lambda: not s.queued(), "all of it stored", patience(30))
+            s.kill_all()
+        else:
+            equal(s.stop(), 0)
         took = time.monotonic() - began
     s.hop.answers.clear()
     lost = s.events(event="note", role="queue.0", text="spool: ended without room: what became of "
@@ -163,6 +167,13 @@ def stopped(_):
         took, lost, times = end_on_full_disk(s)
         equal((lost, times), (0, [1] * len(times)))
         ok(took < patience(10), f"the end took {took:.1f} s")
+
+
+@test("promise 1: what was stored on a full disk is stored: kill -9 of the service", 240)
+def killed(_):
+    with fixture() as s:
+        _, _, times = end_on_full_disk(s, kill=True)
+        equal(times, [1] * len(times))
 
 
 @test("promise 1: while the room that is set aside does not stand, new mail is refused", 240)
