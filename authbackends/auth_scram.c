@@ -9,6 +9,7 @@
 #include "base/enc.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "mail/addr.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -195,16 +196,18 @@ void
 auth_scram_fake(const char *login, const char *like, char out[SCRAM_TEXT])
 {
 	struct scram_keys k;
-	char name[AUTH_NAME_MAX + 1];
+	char name[ADDR_FOLDED];
 	uint8_t more[32];
 
 	if (scram_parse(span_of(like), &k) != NULL) {
 		k.iterations = SCRAM_ITERATIONS_MIN;
 		k.salt_len = 16;
 	}
-	/* real users are found without a look at case */
-	(void)str_copy(name, sizeof(name), login);
-	str_lower(name);
+	/* as real users are found, whatever the case of letters */
+	if (addr_user_key(span_of(login), name).p != name) {
+		(void)str_copy(name, sizeof(name), login);
+		str_lower(name);
+	}
 	keyed("salt", name, k.salt);
 	keyed("more salt", name, more);
 	memcpy(k.salt + 32, more, sizeof(more));

@@ -162,6 +162,10 @@ def scram_unknown(s):
             return x.attribute("s"), x.attribute("i")
     before = {u: salt(u) for u in ("nobody@example.com", "nobody", USER, SARA, "a=b,c")}
     equal(before["nobody"], before["nobody@example.com"])
+    # as a user's, who is found whatever the case of letters
+    for one, other in (("nobody", "NoBody@Example.com"), ("gr\u00f6\u00dfe", "GR\u00d6\u00dfE"),
+                       ("\u00f6lga@b\u00fccher.example", "\u00d6LGA@B\u00dcCHER.example")):
+        equal(salt(one), salt(other), one)
     equal(len({v[1] for v in before.values()}), 1, "iterations")
     equal(len({len(v[0]) for v in before.values()}), 1, "lengths of salts")
     replies = set()
