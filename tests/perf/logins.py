@@ -65,8 +65,9 @@ BAR = 0.10
 
 def cost(reps, short):
     """CPU of a TLS session: no AUTH, a command that asks nobody in its place, which is the
-    least that any AUTH costs, a password compared in clear with the guard (A7) asleep and awake, a cheap hash, a cheap hash that the flow remembers. All kinds in turns; what
-    AUTH adds is taken within a turn, without the hash, which is measured apart."""
+    least that any AUTH costs, a password compared in clear with the guard (A7) asleep and
+    awake, a cheap hash, a cheap hash that the flow remembers. All kinds in turns; what AUTH
+    adds is taken within a turn, without the hash, which is measured apart."""
     n = 400 if short else 3000
     users = {SHA: crypt_hash("$6$rounds=1000$benchmark$")}
     blocks = {"auth_flow":
