@@ -218,6 +218,8 @@ guard_forget(struct guard *g, int64_t now, const char *key, struct span user)
 		return forget_row(g, now, guard_row_find(g, &q.key[GUARD_ADDRESS]));
 	}
 	if (net_cidr_parse(span_of(key), &net) == 0) {
+		if (net.bits != (net.addr.family == 4 ? 24 : 64))
+			return 0;
 		guard_query_make(g, &q, &net.addr, span_of(""), 0);
 		return forget_row(g, now, guard_row_find(g, &q.key[GUARD_NETWORK]));
 	}

@@ -484,7 +484,10 @@ test_forget(void **state)
 	assert_verdict("192.0.2.1", "a@x", GUARD_LOCKED);
 	assert_int_equal(guard_forget(g, now, "A@x", span_of("a@x")), 1);
 	assert_verdict("192.0.2.1", "a@x", GUARD_GO);
-	assert_int_equal(guard_forget(g, now, "192.0.2.0/24", span_of("192.0.2.0/24")), 1);
+	/* another network than it counts is none, and not the one that its address is in */
+	assert_int_equal(guard_forget(g, now, "192.0.2.0/16", span_of("192.0.2.0/16")), 0);
+	assert_int_equal(guard_forget(g, now, "192.0.2.7/32", span_of("192.0.2.7/32")), 0);
+	assert_int_equal(guard_forget(g, now, "192.0.2.7/24", span_of("192.0.2.7/24")), 1);
 	assert_verdict("192.0.2.7", "b@x", GUARD_LOCKED);
 	assert_int_equal(guard_forget(g, now, NULL, span_of("")), 1);
 	assert_verdict("192.0.2.7", "b@x", GUARD_GO);
