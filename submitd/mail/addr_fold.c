@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The form in which names of users and patterns are compared, so that no other case and no other
- * form of a letter leads past a rule. Pure. Must never make one of two domains.
+ * form of a letter leads past a rule. Pure. Must never make one of two domains, nor of a name
+ * without a domain one that has it.
  */
+#include "base/list.h"
 #include "base/saslprep.h"
 #include "base/str.h"
 #include "mail/addr.h"
@@ -10,9 +12,24 @@
 #include <string.h>
 #include <strings.h>
 
-#define SHARP_S "\xc3\x9f"
+/*
+ * What nameprep would make another name of: ss of sharp s, and of look-alikes an @, at which
+ * names are parted, and the wildcards * and ?.
+ */
+static const char *const kept[] = {"\xc3\x9f", "\xef\xbc\xa0", "\xef\xb9\xab", "\xef\xbc\x8a",
+    "\xef\xb9\xa1", "\xef\xbc\x9f", "\xef\xb9\x96", "\xef\xb8\x96", "\xe2\x81\x87", "\xe2\x81\x88",
+    "\xe2\x81\x89"};
 
-/* Without ß: nameprep would make ss of it, and that is another name. */
+/* Octets at the start of s that stay as they are. */
+static size_t
+kept_octets(struct span s)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+		if (s.n >= strlen(kept[i]) && memcmp(s.p, kept[i], strlen(kept[i])) == 0)
+			return strlen(kept[i]);
+	return 0;
+}
+
 static int
 fold_local(struct span s, char *out, size_t size)
 {
@@ -20,17 +37,17 @@ fold_local(struct span s, char *out, size_t size)
 
 	out[0] = '\0';
 	while (s.n > 0) {
-		const char *sharp = memmem(s.p, s.n, SHARP_S, 2);
-		size_t len = sharp == NULL ? s.n : (size_t)(sharp - s.p);
+		size_t len = 0, keep = 0;
 
+		while (len < s.n && (keep = kept_octets((struct span){s.p + len, s.n - len})) == 0)
+			len++;
 		if (saslprep_fold((struct span){s.p, len}, out + n, size - n) == -1)
 			return -1;
 		n += strlen(out + n);
-		if (sharp != NULL && str_copy(out + n, size - n, SHARP_S) == -1)
+		if (str_copy_span(out + n, size - n, (struct span){s.p + len, keep}) == -1)
 			return -1;
-		n += sharp == NULL ? 0 : 2;
-		len += sharp == NULL ? 0 : 2;
-		s = (struct span){s.p + len, s.n - len};
+		n += keep;
+		s = (struct span){s.p + len + keep, s.n - len - keep};
 	}
 	return 0;
 }
