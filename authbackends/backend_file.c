@@ -352,17 +352,15 @@ load_done(struct auth_job *job)
 }
 
 /*
- * Whether somebody is likely to be in the middle of writing: the file was not replaced, and it is
- * empty or ends within a line. Whoever writes it anew in place empties it first, and what makes
- * the lines may take its time; until then the users must not be gone (S44: without a gap).
+ * Whether somebody is likely to be in the middle of writing: it is empty or ends within a line.
+ * Whoever writes it anew, in place or after removing it, begins with nothing, and what makes the
+ * lines may take its time; until then the users must not be gone (S44: without a gap).
  */
 static bool
-looks_unfinished(const struct file *f, int fd, const struct stamp *now)
+looks_unfinished(int fd, const struct stamp *now)
 {
 	char last;
 
-	if (!same_file(now, &f->loaded))
-		return false;
 	return now->size == 0 || fs_pread(fd, &last, 1, now->size - 1) != 1 || last != '\n';
 }
 
@@ -375,6 +373,7 @@ static bool
 is_ripe(struct file *f, int fd, const struct stamp *now)
 {
 	bool replaced = !same_file(now, &f->seen) && !same_file(now, &f->loaded);
+	bool unfinished = looks_unfinished(fd, now);
 	int64_t ms = auth_clock_ms();
 
 	if (f->changed_ms == 0)
@@ -382,9 +381,9 @@ is_ripe(struct file *f, int fd, const struct stamp *now)
 	if (!stamp_same(now, &f->seen)) {
 		f->seen = *now;
 		f->seen_ms = ms;
-		return replaced && ms - f->changed_ms >= RESTLESS_MS;
+		return replaced && !unfinished && ms - f->changed_ms >= RESTLESS_MS;
 	}
-	return !looks_unfinished(f, fd, now) || ms - f->seen_ms >= UNFINISHED_MS;
+	return !unfinished || ms - f->seen_ms >= UNFINISHED_MS;
 }
 
 static bool

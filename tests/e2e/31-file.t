@@ -73,7 +73,7 @@ def emptied(s):
     with open(f"{s.dir}/users", "w"):
         pass
     until(s, WRONG)
-    with open(f"{s.dir}/users.new", "w") as f:      # replaced, it is whole as it is
+    with open(f"{s.dir}/users.new", "w") as f:      # without a last line end it is waited for
         f.write(lines(s).rstrip("\n"))
     os.rename(f"{s.dir}/users.new", f"{s.dir}/users")
     until(s, RIGHT)
