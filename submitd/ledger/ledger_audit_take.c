@@ -8,6 +8,7 @@
 
 #include "base/ev.h"
 #include "base/fs.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "ipc/audit_outbox.h"
@@ -179,20 +180,28 @@ ledger_audit_on_batch(struct ipc_peer *p, struct ipc_in *in)
 	return 0;
 }
 
-/* Kinds that only we write, or that have a message of their own. */
+/* Who may tell what: one process that was taken over cannot speak for another. */
 static bool
-is_kind(const char *kind)
+may_note(enum role role, const char *kind)
 {
-	static const char *const ours[] = {
-	    "begin", "checkpoint", "repair", "sync_failed", "auth", "accept"};
+	static const struct {
+		const char *kind;
+		enum role role;
+	} known[] = {
+	    {"config", ROLE_SUPERVISOR},
+	    {"died", ROLE_SUPERVISOR},
+	    {"operator", ROLE_CONTROL},
+	    {"operator", ROLE_QUEUE},
+	    {"refused", ROLE_FRONT},
+	    {"relay", ROLE_FRONT},
+	};
 
-	for (size_t i = 0; kind[i] != '\0'; i++)
-		if (kind[i] < 'a' || kind[i] > 'z')
-			return false;
-	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-		if (strcmp(kind, ours[i]) == 0)
-			return false;
-	return kind[0] != '\0';
+	if (strcmp(kind, "gap") == 0) /* everybody of his own */
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (known[i].role == role && strcmp(known[i].kind, kind) == 0)
+			return true;
+	return false;
 }
 
 int
@@ -204,7 +213,7 @@ ledger_audit_on_note(struct ipc_peer *p, struct ipc_in *in)
 	int64_t skip;
 
 	if (ipc_decode_audit_note(in, &m) == -1 ||
-	    str_copy_span(kind, sizeof(kind), m.kind) == -1 || !is_kind(kind) ||
+	    str_copy_span(kind, sizeof(kind), m.kind) == -1 || !may_note(ipc_peer_role(p), kind) ||
 	    (skip = take(p, m.src, m.n, m.n, false)) == -1)
 		return -1;
 	if (skip != 0)
