@@ -6,7 +6,17 @@
 #include "authbackends/auth_principal.h"
 
 #include "base/str.h"
+#include "mail/addr.h"
 #include "policy/policy.h"
+
+/* Whether two names mean one user, whatever the form of letters and the alias of the domain. */
+static bool
+same_user(const struct conf *c, const char *a, const char *b)
+{
+	const struct conf_user *u = conf_user_find(c, a);
+
+	return addr_user_same(span_of(a), span_of(b)) || (u != NULL && u == conf_user_find(c, b));
+}
 
 enum verdict
 auth_principal(const struct conf *c, const struct conf_listener *l, const struct auth_check *check,
@@ -25,7 +35,7 @@ auth_principal(const struct conf *c, const struct conf_listener *l, const struct
 		return V_PERM;
 	}
 	if (by_itself && login[0] != '\0' &&
-	    (policy_principal(c, l, login, claimed) == -1 || !str_eq_nocase(claimed, principal))) {
+	    (policy_principal(c, l, login, claimed) == -1 || !same_user(c, claimed, principal))) {
 		*why = "the token or certificate is another user's";
 		return V_PERM;
 	}

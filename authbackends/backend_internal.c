@@ -225,7 +225,7 @@ find_user(const struct internal *in, struct auth_check *c, const struct conf_use
 static enum verdict
 look_cert(const struct internal *in, struct auth_check *c)
 {
-	const struct conf_user *found = NULL, *u;
+	const struct conf_user *found = NULL, *u, *claimed = conf_user_find(in->conf, c->address);
 	const struct cert *x;
 	struct cert key;
 	bool several = false;
@@ -239,7 +239,7 @@ look_cert(const struct internal *in, struct auth_check *c)
 		u = conf_user_find(in->conf, p);
 		if (u == NULL || u == found)
 			continue;
-		if (c->address[0] != '\0' && str_eq_nocase(u->title, c->address))
+		if (u == claimed)
 			return judge_user(u, c);
 		several |= found != NULL;
 		found = u;

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "mail/addr.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -147,7 +148,8 @@ take_name(struct question *q)
 			continue;
 		n++;
 		only = v;
-		if (span_eq_nocase(v, q->c->login) || span_eq_nocase(v, q->c->address)) {
+		if (addr_user_same(v, span_of(q->c->login)) ||
+		    addr_user_same(v, span_of(q->c->address))) {
 			n = 1;
 			break;
 		}

@@ -203,6 +203,7 @@ setup(void **state)
 	static const char *const users[][2] = {
 	    {"alice", "smtp_auth = matching_sender client_cert_sha256 = {\"" CERT_A "\"}"},
 	    {"both", "smtp_auth = matching_sender"}, {"off", ""},
+	    {"j\xc3\xb6rg", "smtp_auth = matching_sender"},
 	    {"netted", "smtp_auth = matching_sender clients = {\"10.0.0.0/8\"}"
 		       " client_cert_sha256 = {\"" CERT_B "\"}"}};
 	for (size_t i = 0; i < ARRAY_LEN(users); i++)

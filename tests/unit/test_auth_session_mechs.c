@@ -434,6 +434,10 @@ test_external(void **state)
 	    {CERT_C, {"both@example.com\0alice@example.com\0", 35}, "", 535, "", "several"},
 	    {CERT_C, {"both@example.com\0alice@example.com\0", 35}, "alice", 235,
 		"alice@example.com", ""},
+	    /* whatever the case of a letter, and by an alias of the domain */
+	    {CERT_A, {"", 0}, "ALICE@alias.example", 235, "alice@example.com", ""},
+	    {CERT_C, {"both@example.com\0j\xc3\xb6rg@example.com\0", 35}, "J\xc3\x96RG@example.com",
+		235, "j\xc3\xb6rg@example.com", ""},
 	    {CERT_C, {"off@example.com\0", 16}, "", 535, "", "smtp_auth"}, /* S18 */
 	    /* the fingerprint goes first */
 	    {CERT_A, {"both@example.com\0", 17}, "", 235, "alice@example.com", ""},
