@@ -6,6 +6,7 @@
 #include "ctl/ctl_audit.h"
 
 #include "base/str.h"
+#include "mail/addr.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -59,7 +60,7 @@ is_user(const json_t *o, const char *user)
 
 		if (v == NULL && data != NULL)
 			v = json_string_value(json_object_get(data, keys[i]));
-		if (v != NULL && str_eq_nocase(v, user))
+		if (v != NULL && addr_user_same(span_of(v), span_of(user)))
 			return true;
 	}
 	/* an operator: "alice (uid 0)" */
