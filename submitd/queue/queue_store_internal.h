@@ -150,7 +150,7 @@ void store_dest_cache_clear(struct queue_store *);
 /* The database was opened for writing under that path; is closed. */
 void store_room_open(struct queue_store *, const char *path);
 void store_room_close(struct queue_store *);
-/* Before and after a checkpoint of the writing connection. */
+/* Before and after a checkpoint, of whichever connection. */
 void store_room_hold(struct queue_store *, bool hold);
 /* Sorted qids. */
 bool store_is_busy(const uint64_t *busy, size_t n, uint64_t qid);

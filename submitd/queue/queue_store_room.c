@@ -84,22 +84,27 @@ bytes_used(struct queue_store *s)
 	return (uint64_t)pages * PAGE_BYTES;
 }
 
+/*
+ * A checkpoint makes the database as short as it can be, in whole pieces of the length that
+ * is set here: without it the room would be gone. One piece is the file as it is; beyond
+ * 2 GiB it cannot be, and the room is lost. A database that outgrew its piece would be made
+ * twice as long: what the commit thread may add before another connection's checkpoint has
+ * begun must find room.
+ */
 void
 store_room_hold(struct queue_store *s, bool hold)
 {
+	uint64_t spare = s->db_fd == -1 ? LOOK_PAGES * PAGE_BYTES : 0;
+	sqlite3_file *f = NULL;
+	sqlite3_int64 size = 0;
 	int piece = 0;
-	struct stat st;
 
 	s->room_seen = UINT_MAX;
-	if (s->room == 0)
-		return;
-	/*
-	 * A checkpoint makes the database as short as it can be, in whole pieces of this length:
-	 * the room would be gone. A file beyond 2 GiB cannot be one piece, and loses it.
-	 */
-	if (hold && fstat(s->db_fd, &st) == 0 && st.st_size <= INT_MAX &&
-	    bytes_used(s) <= (uint64_t)st.st_size)
-		piece = (int)st.st_size;
+	if (hold &&
+	    sqlite3_file_control(s->db, "main", SQLITE_FCNTL_FILE_POINTER, &f) == SQLITE_OK &&
+	    f != NULL && f->pMethods != NULL && f->pMethods->xFileSize(f, &size) == SQLITE_OK &&
+	    size <= INT_MAX && bytes_used(s) + spare <= (uint64_t)size)
+		piece = (int)size;
 	(void)sqlite3_file_control(s->db, "main", SQLITE_FCNTL_CHUNK_SIZE, &piece);
 }
 

@@ -305,6 +305,31 @@ test_room_ahead(void **state)
 	assert_int_equal(last(), N_LONG);
 }
 
+/* Most checkpoints are another connection's: they leave the room too. */
+static void
+test_room_beside(void **state)
+{
+	struct queue_store *other;
+	unsigned left;
+	bool damaged;
+	char path[100];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/queue.db", dir);
+	other = queue_store_open(path, STORE_READ, &damaged, err, sizeof(err));
+	assert_non_null(other);
+	add_many();
+	assert_int_equal(queue_store_commit(st), 0);
+	assert_int_equal(queue_store_keep_room(st), STORE_ROOM_STANDS);
+	assert_int_equal(queue_store_checkpoint(other, &left), 0);
+	assert_int_equal(left, 0);
+	assert_true(size_of("queue.db") >= (N_LONG + 4) << 20);
+	assert_true(size_of("queue.db") < (N_LONG + 16) << 20);
+	queue_store_free(other);
+	assert_true(commit_one(N_LONG + 1));
+	assert_int_equal(last(), N_LONG + 1);
+}
+
 static void
 test_room_nowhere(void **state)
 {
@@ -348,6 +373,7 @@ main(void)
 	    TEST(test_index_is_final),
 	    TEST(test_room),
 	    TEST(test_room_ahead),
+	    TEST(test_room_beside),
 	    TEST(test_room_nowhere),
 #ifdef SUBMITD_FAULTS
 	    TEST(test_room_short),
