@@ -59,7 +59,7 @@ const char *ctl_audit_who(const json_t *);
 struct ctl_audit_senders { /* zero-filled: none */
 	struct ctl_audit_sender {
 		char src[40];
-		json_int_t n; /* its highest number */
+		json_int_t n, gap; /* the highest number, and that of its gaps */
 	} v[CTL_AUDIT_SENDERS];
 	size_t n;
 };

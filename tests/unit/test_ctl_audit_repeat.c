@@ -62,6 +62,22 @@ test_turns(void **state)
 	assert_false(see_from("auth:0000000000000002", 1));
 }
 
+/* Its sender ended before it could send them again: nothing else says that they are lost. */
+static void
+test_gap(void **state)
+{
+	static const char gap[] = "{\"kind\":\"gap\",\"src\":\"front:0000000000000001\","
+				  "\"n\":5,\"lost\":3}";
+
+	(void)state;
+	for (unsigned n = 1; n <= 5; n++)
+		assert_false(see_from("front:0000000000000001", n));
+	assert_false(see(gap));
+	assert_true(see(gap));
+	assert_true(see_from("front:0000000000000001", 5));
+	assert_false(see_from("front:0000000000000001", 6));
+}
+
 static void
 test_many(void **state)
 {
@@ -103,6 +119,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup(test_turns, each),
+	    cmocka_unit_test_setup(test_gap, each),
 	    cmocka_unit_test_setup(test_many, each),
 	    cmocka_unit_test_setup(test_rubbish, each),
 	};
