@@ -64,8 +64,8 @@ int addr_format_ascii(const struct addr *, char out[ADDR_TEXT]);
 
 /*
  * The form in which names are compared: an address with the letters of its local part in one case
- * and one form of Unicode (nameprep, but ß and what looks like @, * and ? stay), its domain in ASCII
- * lower case; a text without @ like a local part. -1: no UTF-8, or too long.
+ * and one form of Unicode (nameprep, but ß and what looks like @, * and ? stay), its domain in
+ * ASCII lower case; a text without @ like a local part. -1: no UTF-8, or too long.
  */
 #define ADDR_FOLDED (ADDR_TEXT * 4)
 int addr_fold(struct span name, char *out, size_t size);
