@@ -137,7 +137,8 @@ compile(
 	if (subject == PATTERN_OF_CLIENTS)
 		return compile_client(p, text);
 	p->text = glob_folded(text);
-	p->ascii = glob_ascii(p->text);
+	/* one without @ may be a domain, and folding makes another one of some (final sigma) */
+	p->ascii = glob_ascii(strchr(text, '@') == NULL ? text : p->text);
 	p->kind = KIND_GLOB;
 	return NULL;
 }

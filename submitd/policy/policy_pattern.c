@@ -12,13 +12,15 @@
 enum pattern_result
 policy_list_match_addr(const struct pattern_list *list, const struct addr *a)
 {
-	char shown[ADDR_TEXT], ascii[ADDR_TEXT];
+	char shown[ADDR_TEXT], other[ADDR_TEXT];
+	struct addr ascii = *a; /* its domain in A-labels, whatever stands before it */
 
 	addr_format(a, shown);
-	if (a->ascii_domain[0] == '\0' || strcmp(a->domain, a->ascii_domain) == 0 ||
-	    addr_format_ascii(a, ascii) == -1)
+	if (a->ascii_domain[0] == '\0' || strcmp(a->domain, a->ascii_domain) == 0)
 		return pattern_list_match(list, shown, NULL);
-	return pattern_list_match(list, shown, ascii);
+	(void)str_copy(ascii.domain, sizeof(ascii.domain), a->ascii_domain);
+	addr_format(&ascii, other);
+	return pattern_list_match(list, shown, other);
 }
 
 enum verdict

@@ -91,6 +91,9 @@ test_names(void **state)
 	    {{"j\xc3\xb6@b\xc3\xbc"
 	      "cher.example"},
 		"j\xc3\xb6@xn--bcher-kva.example", PATTERN_YES},
+	    /* a final sigma and the zero width non-joiner make other domains (RFC 5894, 7.2) */
+	    {{"\xce\xb1\xcf\x82.example"}, "a@xn--mxa8a.example", PATTERN_YES},
+	    {{"\xce\xb1\xcf\x82.example"}, "a@xn--mxa0b.example", PATTERN_NO},
 	    {{"10.0.0.0/8"}, "a@x.example", PATTERN_NO},
 	    {{"root"}, "root", PATTERN_YES},
 	    {{"root"}, "root@x.example", PATTERN_NO},

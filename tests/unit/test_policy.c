@@ -53,7 +53,9 @@ static const char conf_text[] =
     "{\"10.20.0.0/16\"} }\n"
     "user \"app@hq.example\" { ou = \"hq\"  secret = \"file:/x\"  smtp_auth = any_sender\n"
     "  senders = {\"*@hq.example\", \"news@partner.example\", \"*@plant.example\", "
-    "\"!ceo@hq.example\"} }\n"
+    "\"!ceo@hq.example\", \"*@b\xc3\xbc"
+    "cher.example\", \"*@*.shop.example\", \"!*@b\xc3\xbc"
+    "cher.shop.example\"} }\n"
     "user \"alarm@lax.example\" { ou = \"lax\"  secret = \"file:/x\"  smtp_auth = matching_sender "
     "}\n"
     "user \"fax@else.example\" { ou = \"hq\"  secret = \"file:/x\"  smtp_auth = matching_sender }\n"
@@ -197,6 +199,8 @@ static const struct row mail_rows[] = {
 	{"S18 foreign pattern", AT_MAIL, "sub", "app@hq.example", "news@partner.example", NULL, "ok", NULL},
 	{"S18 outside of the patterns", AT_MAIL, "sub", "app@hq.example", "x@partner.example", NULL, "550 5.7.1 S18", NULL},
 	{"S18 taken away", AT_MAIL, "sub", "app@hq.example", "ceo@hq.example", NULL, "550 5.7.1 S18", NULL},
+	{"S18 covered in any case of the domain", AT_MAIL, "sub", "app@hq.example", "\xc3\xb6@B\xc3\x9c" "CHER.example", NULL, "ok", NULL},
+	{"S18 taken away in any case of the domain", AT_MAIL, "sub", "app@hq.example", "\xc3\xb6@B\xc3\x9c" "CHER.shop.example", NULL, "550 5.7.1 S18", NULL},
 	{"S18 another unit's addresses are not ours to give", AT_MAIL, "sub", "app@hq.example", "x@plant.example", NULL, "550 5.7.1 S18", NULL},
 	{"S18 own address though not listed", AT_MAIL, "sub", "app@hq.example", "app@hq.example", NULL, "ok", NULL},
 	{"S18 matching_sender in a lax unit", AT_MAIL, "sub", "alarm@lax.example", "b@lax.example", NULL, "550 5.7.1 S18", NULL},
