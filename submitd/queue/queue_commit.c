@@ -258,17 +258,20 @@ write_once(struct qcommit *c, struct qop_list *batch)
 	if (queue_body_current(c->body) != 0)
 		__atomic_store_n(&c->q->current_seg, queue_body_current(c->body), __ATOMIC_RELAXED);
 	__atomic_store_n(&c->q->wal_pages, queue_store_wal_pages(c->store), __ATOMIC_RELAXED);
-	qcommit_keep_room(c);
+	(void)qcommit_keep_room(c);
 	return 0;
 }
 
 /* ---- a disk without room --------------------------------------------------------------------- */
 
-void
+enum store_room
 qcommit_keep_room(struct qcommit *c)
 {
-	c->short_of_room = queue_store_keep_room(c->store) == STORE_ROOM_SHORT;
+	enum store_room room = queue_store_keep_room(c->store);
+
+	c->short_of_room = room == STORE_ROOM_SHORT;
 	__atomic_store_n(&c->q->short_of_room, c->short_of_room, __ATOMIC_RELAXED);
+	return room;
 }
 
 /* What can be told to try again later without any loss goes back. True: something did. */
@@ -324,7 +327,7 @@ move_log(struct qcommit *c)
 
 	if (queue_store_checkpoint(c->store, &left) == -1)
 		return fail(c, "checkpoint", queue_store_error(c->store));
-	qcommit_keep_room(c);
+	(void)qcommit_keep_room(c);
 	return 0;
 }
 

@@ -172,7 +172,7 @@ int qcommit_reeval(
     struct qcommit *, uint64_t qid, const int64_t *next, const uint32_t *attempts, bool *waits);
 int qcommit_insert(struct qcommit *, const struct qmsg *, const struct body_ref *);
 /* Makes the room that the rows have set aside whole again, as far as there is some. */
-void qcommit_keep_room(struct qcommit *);
+enum store_room qcommit_keep_room(struct qcommit *);
 void qtouch_add(struct qtouch_list *, const struct store_dest *);
 void qtouch_clear(struct qtouch_list *);
 

@@ -219,8 +219,7 @@ queue_recover(struct queue *q, char *err, size_t errsize)
 		(void)str_printf(err, errsize, "spool: %s", strerror(errno));
 		return -1;
 	}
-	qcommit_keep_room(c);
-	if (queue_store_keep_room(c->store) == STORE_ROOM_NONE)
+	if (qcommit_keep_room(c) == STORE_ROOM_NONE)
 		log_note(LOG_LEVEL_WARN,
 		    "spool: this file system cannot set room aside: where it is full, what became "
 		    "of mail is kept in memory until there is room");

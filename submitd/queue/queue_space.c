@@ -35,7 +35,7 @@ static int
 room_after(struct qcommit *c, struct qop *op)
 {
 	(void)op;
-	qcommit_keep_room(c);
+	(void)qcommit_keep_room(c);
 	return 0;
 }
 
