@@ -35,18 +35,35 @@ is_gate(const struct auth_flow *f, const struct auth_source *s)
 	       (s->knows_users || f->stop_on_no);
 }
 
+/* The backend whose keys made-up ones look like; NULL: none has any. */
+static const struct auth_source *
+find_like(const struct auth_flow *f)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		const struct auth_source *s = f->chain[i];
+
+		if (is_gate(f, s) && s->ous == NULL)
+			return NULL;
+		if (s->kind->scram_like != NULL && s->kind->scram_like(s->self)[0] != '\0')
+			return s;
+	}
+	return NULL;
+}
+
 const char *
 auth_scram_like(const struct auth_flow *f)
 {
-	const char *like = "";
-	size_t i;
+	const struct auth_source *s = find_like(f);
 
-	for (i = 0; i < f->n && like[0] == '\0'; i++)
-		if (is_gate(f, f->chain[i]) && f->chain[i]->ous == NULL)
-			break;
-		else if (f->chain[i]->kind->scram_like != NULL)
-			like = f->chain[i]->kind->scram_like(f->chain[i]->self);
-	return like;
+	return s == NULL ? "" : s->kind->scram_like(s->self);
+}
+
+bool
+auth_scram_by_alias(const struct auth_flow *f)
+{
+	const struct auth_source *s = find_like(f);
+
+	return s != NULL && s->kind->by_alias;
 }
 
 bool

@@ -11,6 +11,8 @@
 
 /* An entry of the cost that users of the flow have; "" when no backend of it holds keys now. */
 const char *auth_scram_like(const struct auth_flow *);
+/* The backend that has that entry finds users by aliases of their domain, too. */
+bool auth_scram_by_alias(const struct auth_flow *);
 /* Every backend that judges passwords there can hold keys. */
 bool auth_scram_everywhere(const struct auth_flow *);
 

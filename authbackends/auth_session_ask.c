@@ -224,6 +224,21 @@ session_ask(struct auth_session *s)
 	    c->address[0] != '\0' ? c->address : c->login, &guess, session_on_guard, s);
 }
 
+/* All names under which a user of the flow would be found have one salt: so has this name. */
+static void
+session_fake_keys(
+    const struct auth_session *s, const struct auth_flow *f, char entry[PASSWD_HASH_MAX + 1])
+{
+	const struct auth_check *c = &s->run.check;
+	const char *name = c->address[0] == '\0' ? c->login : c->address;
+	char parent[ADDR_TEXT];
+
+	if (auth_scram_by_alias(f) &&
+	    conf_alias_address(s->conf, name, parent, sizeof(parent)) == 0)
+		name = parent;
+	auth_scram_fake(name, auth_scram_like(f), entry);
+}
+
 bool
 session_find_keys(struct auth_session *s, char entry[PASSWD_HASH_MAX + 1])
 {
@@ -252,9 +267,8 @@ session_find_keys(struct auth_session *s, char entry[PASSWD_HASH_MAX + 1])
 		session_refuse(s, 454, "4.7.0", AUTH_TEXT_TEMP, "the keys cannot be had now");
 		return false;
 	}
-	/* both forms of a name have one salt, as a user's have */
 	s->scram = V_PERM;
-	auth_scram_fake(c->address[0] == '\0' ? c->login : c->address, auth_scram_like(f), entry);
+	session_fake_keys(s, f, entry);
 	return true;
 }
 

@@ -103,6 +103,7 @@ struct authbackend {
 	 */
 	enum verdict (*scram)(void *self, struct auth_check *);
 	const char *(*scram_like)(const void *self);
+	bool by_alias; /* finds a user by an alias of his domain, too (S57) */
 	void (*close)(void *self);
 	/*
 	 * Every second in the loop; may be NULL. want_file(path) asks the supervisor to open it,

@@ -328,5 +328,6 @@ const struct authbackend authbackend_internal = {
     .check = auth_check_hash,
     .scram = internal_scram,
     .scram_like = internal_scram_like,
+    .by_alias = true,
     .close = internal_close,
 };

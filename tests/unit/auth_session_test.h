@@ -186,6 +186,7 @@ setup(void **state)
 	if (mkdtemp(dir) == NULL)
 		return -1;
 	write_file("hash", SHA "\n");
+	write_file("keys", SCRAM "\n");
 	write_file("users", "dora plain\nboth@example.com infile\nceo@example.com boss\n"
 			    "sara@example.com " SCRAM "\nboss:" SCRAM "\nlost !" SCRAM "\n"
 			    "infile@example.com infile\ngone@example.com gone\n");
@@ -209,6 +210,10 @@ setup(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(users); i++)
 		buf_addf(&b, "user \"%s@example.com\" { secret = \"file:%s/hash\" %s }\n",
 		    users[i][0], dir, users[i][1]);
+	buf_addf(&b,
+	    "user \"scott@example.com\" { secret = \"file:%s/keys\" smtp_auth = matching_sender "
+	    "}\n",
+	    dir);
 	buf_add_str(&b, "user \"infile@example.com\" { smtp_auth = matching_sender }\n"
 			"user \"gone@example.com\" { }\n");
 	buf_add_str(&b,
@@ -255,7 +260,7 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	static const char *const files[] = {"hash", "users", "audit.names"};
+	static const char *const files[] = {"hash", "keys", "users", "audit.names"};
 	char path[100];
 	size_t i;
 

@@ -327,12 +327,13 @@ test_scram_filtered(void **state)
 static void
 test_scram_fakes(void **state)
 {
-	static const char *const names[] = {"nobody", "nobody@example.com", "NoBody", "other"};
-	char salt[4][100];
+	static const char *const names[] = {"nobody", "nobody@example.com", "NoBody", "other",
+	    "nobody@alias.example", "scott", "scott@alias.example"};
+	char salt[ARRAY_LEN(names)][100];
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < ARRAY_LEN(names); i++) {
 		scram_begin("n,,", names[i]);
 		assert_int_equal(answer.m.more, 1);
 		(void)str_copy_span(salt[i], sizeof(salt[i]), attribute('s'));
@@ -342,6 +343,10 @@ test_scram_fakes(void **state)
 	assert_string_equal(salt[0], salt[2]);
 	assert_string_not_equal(salt[0], salt[3]);
 	assert_string_not_equal(salt[0], SCRAM_SALT);
+	/* S57: by an alias of his domain a user's is the same */
+	assert_string_equal(salt[0], salt[4]);
+	assert_string_equal(salt[5], SCRAM_SALT);
+	assert_string_equal(salt[6], SCRAM_SALT);
 }
 
 /* Steps out of order, other headers and nonces, names with escapes. */
