@@ -22,8 +22,9 @@ enum kind { KIND_BAD = 0, KIND_GLOB = 1, KIND_REGEX = 2, KIND_NET = 3 };
 struct pattern {
 	bool deny;
 	enum kind kind;
-	char *text;  /* KIND_GLOB: by addr_fold() where it is of names */
-	char *ascii; /* the same with A-labels; NULL: no other spelling */
+	char *text;   /* KIND_GLOB: by addr_fold() where it is of names */
+	char *ascii;  /* the same with A-labels; NULL: no other spelling */
+	char *domain; /* as it was written, for texts with an @; NULL: text serves for all */
 	struct net_cidr net;
 	pcre2_code *code;
 };
@@ -138,7 +139,9 @@ compile(
 		return compile_client(p, text);
 	p->text = glob_folded(text);
 	/* one without @ may be a domain, and folding makes another one of some (final sigma) */
-	p->ascii = glob_ascii(strchr(text, '@') == NULL ? text : p->text);
+	if (strchr(text, '@') == NULL && !str_is_ascii(span_of(text)))
+		p->domain = xstrdup(text);
+	p->ascii = glob_ascii(p->domain != NULL ? p->domain : p->text);
 	p->kind = KIND_GLOB;
 	return NULL;
 }
@@ -187,6 +190,7 @@ pattern_list_free(struct pattern_list *l)
 	for (size_t i = 0; i < l->n; i++) {
 		free(l->v[i].text);
 		free(l->v[i].ascii);
+		free(l->v[i].domain);
 		pcre2_code_free(l->v[i].code);
 	}
 	pcre2_match_context_free(l->limits);
@@ -216,11 +220,14 @@ match_regex(const struct pattern_list *l, const pcre2_code *code, const char *te
 static enum pattern_result
 match_one(const struct pattern_list *l, const struct pattern *p, const struct subject *s)
 {
+	const char *text;
+
 	switch (p->kind) {
 	case KIND_GLOB:
 		if (s->folded == NULL)
 			break;
-		if (addr_glob_match(p->text, s->folded))
+		text = p->domain != NULL && strchr(s->folded, '@') != NULL ? p->domain : p->text;
+		if (addr_glob_match(text, s->folded))
 			return PATTERN_YES;
 		return p->ascii != NULL && addr_glob_match(p->ascii, s->folded) ? PATTERN_YES
 		                                                                : PATTERN_NO;

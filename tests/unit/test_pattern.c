@@ -94,6 +94,9 @@ test_names(void **state)
 	    /* a final sigma and the zero width non-joiner make other domains (RFC 5894, 7.2) */
 	    {{"\xce\xb1\xcf\x82.example"}, "a@xn--mxa8a.example", PATTERN_YES},
 	    {{"\xce\xb1\xcf\x82.example"}, "a@xn--mxa0b.example", PATTERN_NO},
+	    {{"\xce\xb1\xcf\x82.example"}, "a@\xce\xb1\xcf\x82.example", PATTERN_YES},
+	    {{"\xce\xb1\xcf\x82.example"}, "a@\xce\xb1\xcf\x83.example", PATTERN_NO},
+	    {{"\xce\xb1\xcf\x82"}, "\xce\x91\xce\xa3", PATTERN_YES}, /* a name */
 	    {{"10.0.0.0/8"}, "a@x.example", PATTERN_NO},
 	    {{"root"}, "root", PATTERN_YES},
 	    {{"root"}, "root@x.example", PATTERN_NO},
