@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Refused relays go into the audit record (C9), and attempts to log in that auth never hears
- * of (A1). Runs in front. A stranger can ask as often as he likes: records are bounded by a
- * rate, the rest is counted.
+ * Refused relays go into the audit record (C9), and attempts to log in that auth does not hear
+ * of, or does not answer (A1). Runs in front. A stranger can ask as often as he likes: records are
+ * bounded by a rate, the rest is counted.
  */
 #include "base/enc.h"
 #include "base/ev.h"
@@ -18,23 +18,29 @@
 #define BURST 200
 #define TEXT_MAX 500u
 
-static int64_t tokens = BURST, filled_ms;
-static uint64_t suppressed;
+/* One a kind: who makes many of one does not hide those of the other. */
+struct rate {
+	const char *kind;
+	int64_t tokens, filled_ms;
+	uint64_t suppressed;
+};
+static struct rate refused = {.kind = "refused", .tokens = BURST};
+static struct rate relay = {.kind = "relay", .tokens = BURST};
 
 static bool
-may_write(void)
+may_write(struct rate *r)
 {
-	int64_t now = ev_now_ms(), fresh = (now - filled_ms) * PER_SECOND / 1000;
+	int64_t now = ev_now_ms(), fresh = (now - r->filled_ms) * PER_SECOND / 1000;
 
 	if (fresh > 0) {
-		tokens = tokens + fresh > BURST ? BURST : tokens + fresh;
-		filled_ms = now;
+		r->tokens = r->tokens + fresh > BURST ? BURST : r->tokens + fresh;
+		r->filled_ms = now;
 	}
-	if (tokens == 0 || !audit_outbox_room(8192)) {
-		suppressed++;
+	if (r->tokens == 0 || !audit_outbox_room(8192)) {
+		r->suppressed++;
 		return false;
 	}
-	tokens--;
+	r->tokens--;
 	return true;
 }
 
@@ -75,32 +81,32 @@ record_begin(struct buf *b, const struct smtp_session *s, enum verdict v)
 }
 
 static void
-record_end(struct buf *b, const char *kind)
+record_end(struct buf *b, struct rate *r)
 {
-	if (suppressed > 0)
-		buf_addf(b, ",\"not_recorded_before\":%" PRIu64, suppressed);
-	suppressed = 0;
+	if (r->suppressed > 0)
+		buf_addf(b, ",\"not_recorded_before\":%" PRIu64, r->suppressed);
+	r->suppressed = 0;
 	buf_add_byte(b, '}');
-	(void)audit_outbox_note(ev_wall_ms(), kind, buf_span(b));
+	(void)audit_outbox_note(ev_wall_ms(), r->kind, buf_span(b));
 	buf_clear(b);
 }
 
 void
-front_audit_auth(const struct smtp_session *s, struct span mech, const char *reason)
+front_audit_auth(const struct smtp_session *s, enum verdict v, struct span mech, const char *reason)
 {
 	/* no other word: it may be a password */
 	static const char *const known[] = {"PLAIN", "LOGIN", "SCRAM-SHA-256", "OAUTHBEARER",
 	    "XOAUTH2", "EXTERNAL", "CRAM-MD5", "DIGEST-MD5", "NTLM", "GSSAPI"};
 	struct buf b = BUF_INIT;
 
-	if (s->front->conf->audit->file == NULL || !may_write())
+	if (s->front->conf->audit->file == NULL || !may_write(&refused))
 		return;
-	record_begin(&b, s, V_PERM);
+	record_begin(&b, s, v);
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (span_eq_nocase(mech, known[i]))
 			add(&b, "mech", known[i]);
 	add(&b, "reason", reason);
-	record_end(&b, "refused"); /* auth is of the process that judges */
+	record_end(&b, &refused); /* "auth" is of the process that judges */
 }
 
 void
@@ -110,7 +116,7 @@ front_audit_relay(
 	char text[ADDR_TEXT];
 	struct buf b = BUF_INIT;
 
-	if (s->front->conf->audit->file == NULL || !is_relay_rule(r->rule) || !may_write())
+	if (s->front->conf->audit->file == NULL || !is_relay_rule(r->rule) || !may_write(&relay))
 		return;
 	record_begin(&b, s, r->verdict);
 	if (s->auth != NULL) {
@@ -122,5 +128,5 @@ front_audit_relay(
 	addr_format(to, text);
 	add(&b, "to", text);
 	buf_addf(&b, ",\"rule\":\"%s %s\"", r->rule->id, r->rule->name);
-	record_end(&b, "relay");
+	record_end(&b, &relay);
 }

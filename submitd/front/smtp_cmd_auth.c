@@ -24,6 +24,7 @@ wipe_input(struct span line)
 static enum cmd_result
 auth_unavailable(struct smtp_session *s)
 {
+	front_audit_auth(s, V_TEMP, (struct span){NULL, 0}, "no answer");
 	s->auth_asked = false;
 	if (s->state == ST_AUTH)
 		smtp_session_enter(s, ST_READY);
@@ -103,7 +104,7 @@ smtp_auth_refuse_clear(struct smtp_session *s, struct span arg)
 	    .code = 538, .esc = "5.7.11", .text = "AUTH without TLS", .rule = "S1"};
 
 	smtp_log_refused(s, &refusal);
-	front_audit_auth(s, mech, "AUTH without TLS");
+	front_audit_auth(s, V_PERM, mech, "AUTH without TLS");
 	wipe_input(rest);
 	smtp_reply(s, 538, "5.7.11", "Encryption required for authentication: %s",
 	    s->l->n_ctxs > 0 ? "use STARTTLS first" : "this port offers no TLS");
@@ -121,7 +122,7 @@ auth_is_refused(struct smtp_session *s, struct span mech)
 		    .code = r.status.code, .text = r.status.text, .rule = r.rule->id};
 
 		smtp_log_refused(s, &refusal);
-		front_audit_auth(s, mech, "rule S3 auth_ip");
+		front_audit_auth(s, V_PERM, mech, "rule S3 auth_ip");
 		smtp_reply_status(s, &r.status);
 	} else if (v != V_OK) {
 		(void)auth_unavailable(s);
@@ -158,6 +159,7 @@ cmd_auth(struct smtp_session *s, struct span arg)
 		goto out;
 	}
 	if (!mech_is_offered(mechs, mech) || str_copy_span(name, sizeof(name), mech) == -1) {
+		front_audit_auth(s, V_PERM, mech, "mechanism not offered");
 		smtp_reply(
 		    s, 504, "5.5.4", "Unknown authentication mechanism; offered are %s", mechs);
 		goto out;
@@ -174,6 +176,7 @@ cmd_auth(struct smtp_session *s, struct span arg)
 		 (s->l->conf->tolerated & CONF_TOLERATE_AUTH_INLINE) != 0) {
 		buf_add_span(&decoded, initial); /* devices that send the bare name */
 	} else if (buf_len(&decoded) == 0) {
+		front_audit_auth(s, V_PERM, mech, "no base64");
 		smtp_reply(s, 501, "5.5.2", "The response is not valid base64");
 		buf_wipe(&decoded);
 		goto out;

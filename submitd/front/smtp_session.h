@@ -128,8 +128,9 @@ struct refusal {
 	const struct uuid *mid;
 };
 void smtp_log_refused(const struct smtp_session *, const struct refusal *);
-/* AUTH was refused before the auth role heard of it: a record; mech: as the client wrote it. */
-void front_audit_auth(const struct smtp_session *, struct span mech, const char *reason);
+/* AUTH was refused here, not by the auth role: a record; mech: as the client wrote it, or empty. */
+void front_audit_auth(
+    const struct smtp_session *, enum verdict, struct span mech, const char *reason);
 /* A recipient was refused: a record when it was for a relay rule (front_audit.c). */
 struct policy_result;
 void front_audit_relay(

@@ -247,16 +247,29 @@ def unheard(_):
             with smtpc.Client(port, tls=tls) as c:
                 c.ehlo()
                 equal(c.cmd(f"AUTH {mech} {secret}")[0], code)
-        rows = wait_for(lambda: len(found := [r for r in records(s) if r["kind"] == "refused"]) == 3
-                        and found, "three records", patience(20))
+        with smtpc.Client(s.port) as c:
+            c.ehlo()
+            c.starttls(ctx=smtpc.context())
+            c.ehlo()
+            equal(c.cmd(f"AUTH NTLM {secret}")[0], 504)
+            equal(c.cmd("AUTH PLAIN correct_horse")[0], 501)
+            equal(c.cmd("AUTH LOGIN")[0], 334)
+            for pid in s.roles()["auth"]:       # one of before the reload may be there still
+                os.kill(pid, signal.SIGKILL)
+            equal(c.cmd(base64.b64encode(USER.encode()).decode())[0], 454)
+        rows = wait_for(lambda: len(found := [r for r in records(s) if r["kind"] == "refused"]) == 6
+                        and found, "six records", patience(20))
         equal([(r.get("mech"), r["verdict"], r["reason"], "tls" in r)
                for r in (row["data"] for row in rows)],
               [("PLAIN", "perm", "AUTH without TLS", False),
                ("LOGIN", "perm", "rule S3 auth_ip", True),
-               (None, "perm", "AUTH without TLS", False)])
+               (None, "perm", "AUTH without TLS", False),
+               ("NTLM", "perm", "mechanism not offered", True),
+               ("PLAIN", "perm", "no base64", True),
+               (None, "temp", "no answer", True)])
         ok(s.events(event="refused", code="538", rule="S1"), s.tell())
         equal(len(s.ctl_rows("audit", "search", "--failed", "--ip", "127.0.0.0/8",
-                             "--kind", "refused")), 3)
+                             "--kind", "refused")), 6)
         text = s.log() + json.dumps(rows)
         ok("correct_horse" not in text and secret not in text, text)
 
