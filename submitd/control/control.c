@@ -455,6 +455,11 @@ on_peer_down(struct ipc_peer *p)
 		control_client_answered(c, p);
 		if (c->n_waits == before || c->n_waits != 0 || c->finished)
 			continue;
+		if (c->req.command->target == CONTROL_TO_ALL) {
+			/* who was asked only because it was there, as one of before a reload */
+			control_client_end(c, c->status, NULL);
+			continue;
+		}
 		(void)str_printf(text, sizeof(text), "the %s process was restarted; ask again",
 		    role_name(ipc_peer_role(p)));
 		control_client_end(c, 1, text);

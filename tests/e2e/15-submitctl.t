@@ -7,13 +7,16 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
+import concurrent.futures
 import contextlib
 import fcntl
 import pty
+import signal
 import stat
 import struct
 import subprocess
 import termios
+import time
 import unicodedata
 
 import smtpc
@@ -171,6 +174,27 @@ def stats(s):
         for role in ("front", "auth", "queue", "deliver", "ledger"):
             ok(role in text, f"{role} in {what}: {text}")
     ok(s.ctl_rows("stats"), "objects")
+
+
+@test("stats: a process of before a reload may leave without an answer")
+def stats_while_one_leaves(s):
+    with smtpc.Client(s.port) as c:
+        c.ehlo()                        # for this the old front stays
+        old = set(s.roles()["front"])
+        s.reload()
+        wait_for(lambda: len(set(s.roles()["front"]) - old) == len(old), "new fronts", patience(20))
+        stays = [pid for pid in s.roles()["front"] if pid in old]
+        ok(stays, "the one that has the session")
+        for pid in stays:
+            os.kill(pid, signal.SIGSTOP)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            answer = pool.submit(s.run_ctl, "--json", "stats")
+            time.sleep(0.5)             # asked, most likely; if not, it finds them gone
+            for pid in stays:
+                os.kill(pid, signal.SIGKILL)
+            r = answer.result()
+    equal((r.returncode, r.stderr), (0, ""))
+    ok('"role":"ledger"' in r.stdout.replace(" ", ""), r.stdout)
 
 
 EXPLAIN = (
