@@ -8,10 +8,10 @@
 
 #include "base/ev.h"
 #include "base/str.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -114,27 +114,6 @@ auth_pool_new(unsigned threads, size_t max_queued)
 	return p;
 }
 
-/* With the lock held. Workers take no signals: those are the loop's. */
-static int
-start_thread(struct auth_pool *p)
-{
-	pthread_attr_t attr;
-	sigset_t all, old;
-	int error;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, WORKER_STACK);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	error = pthread_create(&p->threads[p->n_threads], &attr, worker_main, p);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	if (error != 0)
-		return -1;
-	p->n_threads++;
-	return 0;
-}
-
 int
 auth_pool_submit(struct auth_pool *p, struct auth_job *j)
 {
@@ -145,7 +124,9 @@ auth_pool_submit(struct auth_pool *p, struct auth_job *j)
 	if (p->n_queued >= p->max_queued)
 		result = -1;
 	else if (p->idle <= p->n_queued && p->n_threads < p->max_threads)
-		(void)start_thread(p); /* with none at all the job is refused, below */
+		/* with none at all the job is refused, below */
+		p->n_threads +=
+		    thread_start(&p->threads[p->n_threads], WORKER_STACK, worker_main, p) == 0;
 	if (p->n_threads == 0)
 		result = -1;
 	if (result == 0) {

@@ -74,7 +74,7 @@ get_password(bool from_stdin, struct secret *out)
 
 struct options {
 	const char *file, *backend, *method;
-	bool hash_only, delete, from_stdin;
+	bool hash_only, removes, from_stdin;
 };
 
 /* The hash of a password asked for now. -1 with the error printed. */
@@ -172,7 +172,7 @@ read_options(struct ctl *ctl, int argc, char **argv, struct options *o)
 			o->hash_only = true;
 			break;
 		case 'd':
-			o->delete = true;
+			o->removes = true;
 			break;
 		case 'p':
 			o->from_stdin = true;
@@ -187,10 +187,10 @@ read_options(struct ctl *ctl, int argc, char **argv, struct options *o)
 			return CTL_USAGE;
 		}
 	}
-	if (argc == optind && !o->delete &&o->file == NULL && o->backend == NULL)
+	if (argc == optind && !o->removes && o->file == NULL && o->backend == NULL)
 		o->hash_only = true; /* nobody's: print it */
 	if (argc - optind != (o->hash_only ? 0 : 1) ||
-	    ((o->hash_only || o->from_stdin) && o->delete) ||
+	    ((o->hash_only || o->from_stdin) && o->removes) ||
 	    (o->file != NULL && o->backend != NULL)) {
 		ctl_error("see submitctl passwd --help: one USER, or none for --hash");
 		return CTL_USAGE;
@@ -264,10 +264,10 @@ ctl_passwd(struct ctl *ctl, int argc, char **argv)
 		if (path == NULL)
 			return CTL_FAILED;
 	}
-	if (!o.delete &&make_hash(&o, hash) == -1)
+	if (!o.removes && make_hash(&o, hash) == -1)
 		rc = CTL_FAILED;
 	else if (!o.hash_only)
-		rc = change_file(ctl, path, name, o.delete ? NULL : hash);
+		rc = change_file(ctl, path, name, o.removes ? NULL : hash);
 	else
 		(void)printf(ctl->json ? "{\"hash\":\"%s\"}\n" : "%s\n", hash);
 	free(path);

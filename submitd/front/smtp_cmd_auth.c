@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NO_ANSWER "no answer" /* of the auth role */
+
 /* The password stood in the input buffer that all sessions share. */
 static void
 wipe_input(struct span line)
@@ -22,9 +24,9 @@ wipe_input(struct span line)
 }
 
 static enum cmd_result
-auth_unavailable(struct smtp_session *s)
+auth_unavailable(struct smtp_session *s, const char *why)
 {
-	front_audit_auth(s, V_TEMP, (struct span){NULL, 0}, "no answer");
+	front_audit_auth(s, V_TEMP, (struct span){NULL, 0}, why);
 	s->auth_asked = false;
 	if (s->state == ST_AUTH)
 		smtp_session_enter(s, ST_READY);
@@ -89,7 +91,7 @@ auth_start(struct smtp_session *s, struct span mech, const struct span *initial)
 	if (initial != NULL)
 		m.initial = *initial;
 	if (s->front->link->auth_start(&m) == -1)
-		return auth_unavailable(s);
+		return auth_unavailable(s, NO_ANSWER);
 	s->auth_asked = true;
 	s->auth_told = false;
 	smtp_session_enter(s, ST_AUTH);
@@ -125,7 +127,7 @@ auth_is_refused(struct smtp_session *s, struct span mech)
 		front_audit_auth(s, V_PERM, mech, "rule S3 auth_ip");
 		smtp_reply_status(s, &r.status);
 	} else if (v != V_OK) {
-		(void)auth_unavailable(s);
+		(void)auth_unavailable(s, "rule S3 auth_ip cannot be judged now");
 	}
 	policy_result_clear(&r);
 	return v != V_OK;
@@ -152,7 +154,7 @@ cmd_auth(struct smtp_session *s, struct span arg)
 		goto out;
 	if (mechs == NULL) {
 		wipe_input(initial);
-		return auth_unavailable(s);
+		return auth_unavailable(s, NO_ANSWER);
 	}
 	if (mech.n == 0) {
 		smtp_reply(s, 501, "5.5.4", "Syntax: AUTH and one of %s", mechs);
@@ -237,7 +239,7 @@ smtp_auth_line(struct smtp_session *s, struct span line)
 	if (!s->auth_asked) {
 		/* the auth role was restarted in between and knows nothing of us */
 		wipe_input(line);
-		return auth_unavailable(s);
+		return auth_unavailable(s, NO_ANSWER);
 	}
 	/* an empty line by the book; curl says it as in an initial response (RFC 4954, 4) */
 	if (!span_eq(line, "=") && auth_decode(&decoded, line) == -1) {
@@ -245,7 +247,7 @@ smtp_auth_line(struct smtp_session *s, struct span line)
 	} else {
 		m.response = buf_span(&decoded);
 		if (s->front->link->auth_step(&m) == -1)
-			result = auth_unavailable(s);
+			result = auth_unavailable(s, NO_ANSWER);
 	}
 	buf_wipe(&decoded);
 	wipe_input(line);
@@ -337,7 +339,7 @@ smtp_auth_on_res(struct smtp_session *s, const struct ipc_auth_res *m)
 		smtp_reply(s, 235, "2.7.0", "Authentication successful");
 	} else if (m->verdict == V_OK) {
 		/* nobody in particular may not be anybody */
-		auth_unavailable(s);
+		auth_unavailable(s, "a yes that names nobody");
 	} else {
 		auth_failed(s, m);
 	}
@@ -355,6 +357,6 @@ smtp_auth_on_lost(struct smtp_session *s)
 		return;
 	}
 	smtp_session_hold(s);
-	auth_unavailable(s);
+	auth_unavailable(s, NO_ANSWER);
 	smtp_session_resume(s);
 }

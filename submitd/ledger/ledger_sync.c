@@ -7,11 +7,11 @@
 
 #include "base/ev.h"
 #include "base/fs.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 static pthread_t thread;
@@ -69,16 +69,11 @@ on_wake(void *arg)
 int
 ledger_sync_start(void (*done)(int error))
 {
-	sigset_t all, before;
 	int rc;
 
 	on_done = done;
 	wake = ev_wake_new(on_wake, NULL);
-	/* signals belong to the loop */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&thread, NULL, sync_main, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	rc = thread_start(&thread, 0, sync_main, NULL);
 	errno = rc;
 	return rc == 0 ? 0 : -1;
 }

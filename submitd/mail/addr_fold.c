@@ -24,6 +24,8 @@ static const char *const kept[] = {"\xc3\x9f", "\xef\xbc\xa0", "\xef\xb9\xab", "
 static size_t
 kept_octets(struct span s)
 {
+	if ((uint8_t)s.p[0] < 0x80)
+		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
 		if (s.n >= strlen(kept[i]) && memcmp(s.p, kept[i], strlen(kept[i])) == 0)
 			return strlen(kept[i]);

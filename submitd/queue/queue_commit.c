@@ -9,11 +9,11 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/thread.h"
 #include "queue/queue_audit.h"
 #include "queue/queue_internal.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -188,7 +188,7 @@ prepare_all(struct qcommit *c, struct qop_list *batch, struct body_put ***puts, 
 		}
 		(*puts)[(*n)++] = op->put;
 	}
-	if (queue_store_read_end(c->store) == -1)
+	if (queue_store_commit(c->store) == -1)
 		return fail(c, "look-ups", queue_store_error(c->store));
 	return 0;
 }
@@ -496,14 +496,8 @@ commit_main(void *arg)
 int
 queue_commit_start(struct queue *q, char *err, size_t errsize)
 {
-	sigset_t all, old;
-	int rc;
+	int rc = thread_start(&q->commit_thread, 0, commit_main, q);
 
-	/* signals belong to the event thread */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&q->commit_thread, NULL, commit_main, q);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc != 0) {
 		(void)str_printf(err, errsize, "commit thread: %s", strerror(rc));
 		return -1;

@@ -58,9 +58,9 @@ struct queue_store *queue_store_open(
     const char *path, enum store_mode, bool *damaged, char *err, size_t errsize);
 void queue_store_free(struct queue_store *);
 const char *queue_store_error(const struct queue_store *);
-/* Around many look-ups, which otherwise take and leave the database's locks one by one. */
+/* Before many look-ups, which otherwise take and leave the database's locks one by one; ended by
+ * queue_store_commit(). */
 int queue_store_read_begin(struct queue_store *);
-int queue_store_read_end(struct queue_store *);
 int queue_store_begin(struct queue_store *);
 int queue_store_commit(struct queue_store *);
 /* Keeps the error. Fine too where SQLite has rolled back itself. */

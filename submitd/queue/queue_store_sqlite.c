@@ -324,12 +324,6 @@ queue_store_read_begin(struct queue_store *s)
 }
 
 int
-queue_store_read_end(struct queue_store *s)
-{
-	return run(s, ST_COMMIT);
-}
-
-int
 queue_store_begin(struct queue_store *s)
 {
 	s->full = false;

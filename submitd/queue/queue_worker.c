@@ -5,7 +5,7 @@
  */
 #include "queue/queue_internal.h"
 
-#include <signal.h>
+#include "base/thread.h"
 
 static void *
 worker_main(void *arg)
@@ -50,21 +50,14 @@ worker_finished(void *arg)
 int
 qworker_start(struct qworker *w)
 {
-	sigset_t all, old;
-	int rc;
-
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->cond, NULL);
 	TAILQ_INIT(&w->todo);
 	TAILQ_INIT(&w->finished);
 	w->stop = false;
 	w->wake = ev_wake_new(worker_finished, w);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&w->thread, NULL, worker_main, w);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	w->started = rc == 0;
-	return rc == 0 ? 0 : -1;
+	w->started = thread_start(&w->thread, 0, worker_main, w) == 0;
+	return w->started ? 0 : -1;
 }
 
 void

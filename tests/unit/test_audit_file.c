@@ -3,6 +3,8 @@
  * The audit file (A1, A3, A4): numbers, hashes, a torn end, rotation, a full disk, who
  * sent what.
  */
+#include "audit_file_test.h"
+
 #include "ledger/audit_file.h"
 #include "ledger/audit_senders.h"
 
@@ -26,11 +28,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
-
-#define NOW INT64_C(1795360000123)
-
-static char dir[] = "/dev/shm/submitd-test-XXXXXX"; /* thousands of starts, each syncs */
-static char path[64], path2[64];
 
 /* Line n (from 0) of the file as JSON; NULL: there is none. */
 static json_t *
@@ -519,23 +516,6 @@ test_senders(void **state)
 	unlink(path);
 }
 
-static int
-setup(void **state)
-{
-	(void)state;
-	if (mkdtemp(dir) == NULL)
-		return -1;
-	(void)str_printf(path2, sizeof(path2), "%s/audit.1", dir);
-	return str_printf(path, sizeof(path), "%s/audit", dir);
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	return rmdir(dir);
-}
-
 int
 main(void)
 {
@@ -552,5 +532,5 @@ main(void)
 	    cmocka_unit_test(test_full),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, audit_dir_setup, audit_dir_teardown);
 }

@@ -3,6 +3,8 @@
  * What a start does with the end of the audit file (A1): the one that wrote it may have
  * been killed while a sync failed.
  */
+#include "audit_file_test.h"
+
 #include "ledger/audit_file.h"
 #include "ledger/audit_senders.h"
 
@@ -22,11 +24,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
-
-#define NOW INT64_C(1795360000123)
-
-static char dir[] = "/tmp/submitd-test-XXXXXX";
-static char path[64], path2[64];
 
 static void
 on_line(void *arg, const struct audit_line *l)
@@ -128,23 +125,6 @@ test_killed_in_a_sync(void **state)
 	unlink(path2);
 }
 
-static int
-setup(void **state)
-{
-	(void)state;
-	if (mkdtemp(dir) == NULL)
-		return -1;
-	(void)str_printf(path2, sizeof(path2), "%s/audit.1", dir);
-	return str_printf(path, sizeof(path), "%s/audit", dir);
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	return rmdir(dir);
-}
-
 int
 main(void)
 {
@@ -152,5 +132,5 @@ main(void)
 	    cmocka_unit_test(test_killed_in_a_sync),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, audit_dir_setup, audit_dir_teardown);
 }
